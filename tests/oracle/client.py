@@ -1,0 +1,47 @@
+"""Asks the Go oracle (tests/oracle/*.go), which answers with BuildKit's own libraries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+HERE = Path(__file__).parent
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
+    """The library under the oracle refuses this input; the text is its own."""
+
+
+class Oracle:
+    """One running oracle process; a context manager."""
+
+    def __init__(self) -> None:
+        go = shutil.which("go")
+        if go is None:
+            raise RuntimeError("go is not on PATH: tests/lab/install puts it there (make test calls it)")
+        subprocess.run([go, "build", "-o", "oracle", "."], cwd=HERE, check=True)
+        self._process = subprocess.Popen([HERE / "oracle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate(timeout=10)
+
+    def ask(self, op: str, **request: Any) -> Any:
+        """The oracle's answer. Raises Refused where the library refuses the input."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"op": op, **request}).encode() + b"\n")
+        stdin.flush()
+        answer = json.loads(stdout.readline())
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer.get("ok")
