@@ -4,7 +4,7 @@ LayercacheError
 ├── InputError          the user's input is wrong: exit code 2, one line that names input, value and remedy
 │   └── DockerfileError the Dockerfile can't be read as one: carries file and line
 ├── PlanError           the build can't be planned: it is handed to the engine, uncached, with one warning
-├── EngineError         the engine is missing or does not answer (a failing build is no error: its exit code is the result)
+├── EngineError         the engine can't be run (a failing build is no error: its exit code is the result)
 └── CacheError          the cache is at fault: a warning and a miss, never a failed build
     ├── BlobNotFound    the store does not hold that blob
     ├── BlobDamaged     what the store holds is not what its digest says

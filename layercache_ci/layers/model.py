@@ -1,6 +1,7 @@
 """What a layer is: OCI's words, as values.
 
-A *digest* is `sha256:<64 hex>`. A *diff ID* is the digest of a layer's uncompressed tar; a *descriptor* names a stored blob.
+A *digest* is `sha256:<64 hex>`. A *diff ID* is the digest of a layer's uncompressed tar; a *descriptor* names a stored
+blob.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ RECORD_VERSION = 1
 class Step:
     """One link of a chain: what went into it and what came out.
 
-    `ingredients` maps the name of each input (`instruction`, `arg:VERSION`, `file:src/main.py`, `base`, ...) to a hash of
-    its value; two of them compared give the reason of a miss. `engine` is the engine's own cache metadata for the step,
-    as it gave it (Buildah: the step image's record, manifest and config).
+    `ingredients` maps the name of each input (`instruction`, `arg:VERSION`, `file:src/main.py`, `base`, ...) to a
+    hash of its value; two of them compared give the reason of a miss. `engine` is the engine's own cache metadata
+    for the step, as it gave it (Buildah: the step image's record, manifest and config).
     """
 
     key: str

@@ -1,0 +1,42 @@
+"""The command line: one file per verb in layercache_ci.commands, this one only finds it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from layercache_ci import __version__
+from layercache_ci.errors import InputError
+
+COMMANDS: Final = MappingProxyType(
+    {
+        "parse": "print a Dockerfile as BuildKit's parser reads it",
+        "expand": "expand a word as BuildKit's lexer does",
+        "context": "list the files of a build context that BuildKit's client would send",
+    }
+)
+"""Each verb is a module layercache_ci.commands.<verb> with `configure(parser)` and `run(arguments) -> exit code`; only
+the one asked for is imported, since start-up time is a feature."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """The exit code: the verb's own, or 2 with one line on stderr for a wrong input."""
+    parser = argparse.ArgumentParser(prog="layercache", description="A layer cache for container builds in CI.")
+    parser.add_argument("--version", action="version", version=f"layercache {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for verb, summary in COMMANDS.items():
+        sub = verbs.add_parser(verb, help=summary, description=summary, allow_abbrev=False)
+        if verb == asked:
+            importlib.import_module(f"layercache_ci.commands.{verb}").configure(sub)
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = importlib.import_module(f"layercache_ci.commands.{arguments.verb}").run(arguments)
+    except InputError as error:
+        print(f"layercache {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    return code
