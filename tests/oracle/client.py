@@ -12,7 +12,7 @@ from typing import Any, Self
 HERE = Path(__file__).parent
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refused(Exception):
     """The library under the oracle refuses this input; the text is its own."""
 
 
