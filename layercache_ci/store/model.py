@@ -55,6 +55,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Scopes:
+    """Whose records a run may see. `read` in order of preference: the own ref, its base, the default branch; `write` is
+    the own one, None for a run that must leave the store as it is (a fork's pull request)."""
+
+    read: tuple[str, ...]
+    write: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     records: int
     blobs: int
