@@ -1,0 +1,265 @@
+"""Ignore files (.dockerignore, .containerignore): where they are, what they say, which paths they exclude.
+
+The rules are moby's (github.com/moby/patternmatcher v0.6.1, which BuildKit's client filters the build context with),
+down to its quirks, since the files that an engine sees decide its keys. Buildah and Podman have rules of their own: a
+reader that trims less, and an older matcher (containers/storage pkg/fileutils); see ContainersMatcher.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from layercache_ci.dockerfile.gopath import GO_SPACE, BadPattern, clean, match
+from layercache_ci.dockerfile.goregexp import BadRegexp, compile_go
+from layercache_ci.errors import InputError
+
+Family = Literal["buildkit", "containers"]
+MatchInfo = Sequence[bool]
+"""For each pattern whether it matched a directory: what lies below inherits it."""
+
+_LONGEST_LINE: Final = 65535
+_BOM: Final = b"\xef\xbb\xbf"
+_MOBY_ESCAPES: Final = ".+()$"
+"""moby means to escape `{`, `|` and `}` as well, but its table of bits has no room for them."""
+_CONTAINERS_ESCAPES: Final = ".$"
+
+
+class Matcher(Protocol):
+    """What a walk of the context asks."""
+
+    def match(self, path: str, parent: MatchInfo | None) -> tuple[bool, MatchInfo]:
+        """Is `path` excluded, and what do paths below it inherit; `parent` is None at the top."""
+
+    def may_reinclude_below(self, directory: str) -> bool:
+        """Must an excluded directory be walked, since a `!` pattern may name something in it?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One line: `text` without its `!`, cleaned, and what it matches (which may raise InputError)."""
+
+    text: str
+    exclusion: bool
+    matches: Callable[[str], bool]
+
+    @property
+    def stem(self) -> str:
+        return self.text.removesuffix("/**").removesuffix("/*")
+
+
+class PatternMatcher:
+    """moby's patternmatcher.New: the patterns of an ignore file, the last that matches wins.
+
+    Raises InputError, naming the pattern, for one that moby refuses; a few it refuses only when it comes to try them,
+    and so does `match`.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = _parse(patterns, _moby_predicate)
+        self.exclusions = any(pattern.exclusion for pattern in self.patterns)
+        self._only_prefix_exceptions = not any(
+            pattern.exclusion and re.search(r"[*\[\]?^\\]", pattern.stem) for pattern in self.patterns
+        )
+
+    def match(self, path: str, parent: MatchInfo | None) -> tuple[bool, MatchInfo]:
+        """MatchesUsingParentResults: as `matches_or_parent`, cheaper, for a walk that keeps what it learned above."""
+        matched = False
+        results = []
+        for index, pattern in enumerate(self.patterns):
+            hit = parent is not None and parent[index]
+            if not hit and pattern.exclusion == matched:
+                hit = pattern.matches(path) or (parent is None and _matches_above(pattern, path))
+            results.append(hit)
+            if hit:
+                matched = not pattern.exclusion
+        return matched, results
+
+    def matches_or_parent(self, path: str) -> bool:
+        """MatchesOrParentMatches: is `path` excluded, by itself or with a directory above it?"""
+        return self.match(path, None)[0]
+
+    def may_reinclude_below(self, directory: str) -> bool:
+        """As fsutil decides whether to walk an excluded directory (filterFS.Walk)."""
+        if not self._only_prefix_exceptions:
+            return True
+        below = directory + "/"
+        return any(f"{pattern.stem}/".startswith(below) for pattern in self.patterns if pattern.exclusion)
+
+
+class ContainersMatcher:
+    """The matcher of Buildah and Podman (containers/storage pkg/fileutils, used by Buildah 1.28 to 1.43 in copier).
+
+    It differs from moby's: a pattern is tried on the path and on that one directory above it that has as many
+    components as the pattern, so `**/x` does not cover what is deep below x; `+ ( ) { } |` mean what they mean in a
+    regular expression; and an excluded directory is walked when its name is the beginning of a `!` pattern.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = _parse(patterns, _containers_predicate)
+        self.exclusions = any(pattern.exclusion for pattern in self.patterns)
+
+    def match(self, path: str, parent: MatchInfo | None) -> tuple[bool, MatchInfo]:
+        """PatternMatcher.Matches; nothing is inherited."""
+        del parent
+        above = path.split("/")[:-1]
+        matched = False
+        for pattern in self.patterns:
+            depth = pattern.text.count("/") + 1
+            hit = pattern.matches(path) or (depth <= len(above) and pattern.matches("/".join(above[:depth])))
+            if hit:
+                matched = not pattern.exclusion
+        return matched, ()
+
+    def may_reinclude_below(self, directory: str) -> bool:
+        """As Buildah's copierHandlerGet decides it: a prefix of the text, not of the components."""
+        return any(
+            f"{pattern.text.strip('/')}/".startswith(directory) for pattern in self.patterns if pattern.exclusion
+        )
+
+
+def read_ignore_file(data: bytes) -> tuple[str, ...]:
+    """The patterns of an ignore file, as moby's ignorefile.ReadAll has them.
+
+    Raises InputError for a line of 64 KiB or more.
+    """
+    patterns = []
+    for number, line in enumerate(data.removeprefix(_BOM).split(b"\n"), start=1):
+        if len(line) + (len(_BOM) if number == 1 and data.startswith(_BOM) else 0) > _LONGEST_LINE:
+            raise InputError(f"ignore file, line {number}: it has {len(line)} bytes; cut it below 64 KiB")
+        text = line.removesuffix(b"\r").decode(errors="surrogateescape")
+        if text.startswith("#"):
+            continue
+        text = text.strip(GO_SPACE)
+        if not text:
+            continue
+        inverted = text.startswith("!")
+        pattern = text[1:].strip(GO_SPACE) if inverted else text
+        if pattern:
+            pattern = clean(pattern)
+            pattern = pattern[1:] if pattern.startswith("/") and pattern != "/" else pattern
+        patterns.append("!" * inverted + pattern)
+    return tuple(patterns)
+
+
+def read_containers_ignore_file(data: bytes) -> tuple[str, ...]:
+    """The patterns of an ignore file, as Buildah and Podman read it (openshift/imagebuilder ParseIgnore).
+
+    No byte order mark is dropped, and no slash behind a `!`.
+    """
+    lines = data.decode(errors="surrogateescape").split("\n")
+    return tuple(line.strip("/") for line in lines if line and not line.startswith("#") and line.strip("/"))
+
+
+def find_ignore_file(context: Path, dockerfile: Path, *, family: Family) -> Path | None:
+    """The ignore file that counts for a build, or None.
+
+    BuildKit (frontend/dockerui): `<Dockerfile>.dockerignore` beside the Dockerfile, else the context's
+    `.dockerignore`. Buildah and Podman (pkg/parse ContainerIgnoreFile): of `<Containerfile>.containerignore` and
+    `<Containerfile>.dockerignore` the latter, else the context's `.containerignore`, else its `.dockerignore`.
+    """
+    beside = [dockerfile.with_name(dockerfile.name + suffix) for suffix in (".dockerignore", ".containerignore")]
+    inside = [context / ".containerignore", context / ".dockerignore"]
+    candidates = [beside[0], inside[1]] if family == "buildkit" else beside + inside
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _parse(patterns: Iterable[str], predicate: Callable[[str], Callable[[str], bool]]) -> tuple[Pattern, ...]:
+    parsed = []
+    for written in patterns:
+        text = written.strip(GO_SPACE)
+        if not text:
+            continue
+        text = clean(text)
+        exclusion = text.startswith("!")
+        text = text[1:] if exclusion else text
+        if not text:
+            raise InputError('pattern "!": it excepts nothing; write a path behind the "!" or remove the line')
+        try:
+            match(text, ".")  # only to see whether Go refuses it, which it looks for no further than this takes it
+        except BadPattern as error:
+            raise _refusal(text, error) from error
+        parsed.append(Pattern(text, exclusion, predicate(text)))
+    return tuple(parsed)
+
+
+def _refusal(pattern: str, error: ValueError) -> InputError:
+    return InputError(f'pattern "{pattern}": {error}; put a backslash before a character that is meant literally')
+
+
+def _matches_above(pattern: Pattern, path: str) -> bool:
+    parts = path.split("/")[:-1]
+    return any(pattern.matches("/".join(parts[: depth + 1])) for depth in range(len(parts)))
+
+
+def _moby_predicate(pattern: str) -> Callable[[str], bool]:
+    """Pattern.compile and match: most patterns need no expression at all, and then mean just what they say."""
+    kind, expression = _expression(pattern, _MOBY_ESCAPES)
+    if kind == "exact":
+        return pattern.__eq__
+    if kind == "prefix":
+        start = pattern[:-2]
+        return lambda path: path.startswith(start)
+    if kind == "suffix":
+        end = pattern[2:]
+        alone = end[1:] if end.startswith("/") else None
+        return lambda path: path.endswith(end) or path == alone
+    return _expression_predicate(pattern, expression)
+
+
+def _containers_predicate(pattern: str) -> Callable[[str], bool]:
+    return _expression_predicate(pattern, _expression(pattern, _CONTAINERS_ESCAPES)[1])
+
+
+def _expression_predicate(pattern: str, expression: str) -> Callable[[str], bool]:
+    try:
+        search = compile_go(expression).search
+    except BadRegexp as error:
+        refusal = _refusal(pattern, error)
+
+        def refuse(path: str) -> bool:
+            del path
+            raise refusal
+
+        return refuse
+    return lambda path: search(path) is not None
+
+
+def _expression(pattern: str, escapes: str) -> tuple[Literal["exact", "prefix", "suffix", "regexp"], str]:
+    """The Go expression that moby makes of a pattern, and whether it uses it at all."""
+    kind: Literal["exact", "prefix", "suffix", "regexp"] = "exact"
+    out = ["^"]
+    at = 1 if pattern.startswith("\ufeff") else 0  # Go's text/scanner drops a byte order mark
+    start = at
+    while at < len(pattern):
+        char, first = pattern[at], at == start
+        at += 1
+        if char == "*" and pattern.startswith("*", at):
+            at += 1
+            at += pattern.startswith("/", at)
+            if at < len(pattern):
+                out.append("(.*/)?")
+                kind = "regexp"
+            elif kind == "exact":
+                kind = "prefix"
+            else:
+                out.append(".*")
+                kind = "regexp"
+            kind = "suffix" if first else kind
+        elif char in "*?":
+            out.append("[^/]*" if char == "*" else "[^/]")
+            kind = "regexp"
+        elif char in escapes:
+            out.append("\\" + char)
+        elif char == "\\":
+            out.append(char + pattern[at : at + 1])
+            kind = "regexp" if at < len(pattern) else kind
+            at += 1
+        else:
+            out.append(char)
+            kind = "regexp" if char in "[]" else kind
+    out.append("$")
+    return kind, "".join(out)
