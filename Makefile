@@ -1,0 +1,55 @@
+# The two commands of the README are `make demo` and `make test`; each sets up all that it needs.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+LAYERCACHE_LAB ?= $(CURDIR)/.lab
+export LAYERCACHE_LAB
+# Go, where this machine has none, comes from the lab.
+export PATH := $(PATH):$(LAYERCACHE_LAB)/bin
+
+python := .venv/bin/python
+pytest := $(python) -m pytest
+
+.PHONY: help
+help:
+	@echo 'make demo       watch a cold, an emptied, a warm and a changed build of a real application'
+	@echo 'make test       lint, types and tests with real engines (at most an hour on 2 cores)'
+	@echo 'make test-all   the same with every row of the scenario suite on every engine'
+	@echo 'make test-unit  what needs nothing but Python, in seconds'
+	@echo 'make lint       ruff, mypy, import-linter, shellcheck'
+	@echo 'make bench      measure, and write the table of docs/performance.md'
+
+.venv/.stamp: requirements/dev.txt pyproject.toml tests/lab/venv
+	tests/lab/venv
+
+.PHONY: lab
+lab: .venv/.stamp
+	$(python) -m tests.lab.install
+
+.PHONY: lint
+lint: .venv/.stamp
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/shellcheck tests/lab/venv tests/lab/in-root .ci/run
+
+.PHONY: demo
+demo: .venv/.stamp
+	$(python) -m tests.lab.demo
+
+.PHONY: test-unit
+test-unit: .venv/.stamp
+	$(pytest) tests/unit
+
+.PHONY: test
+test: lab lint
+	$(pytest)
+
+.PHONY: test-all
+test-all: lab lint
+	$(pytest) --all-rows
+
+.PHONY: bench
+bench: lab
+	$(python) -m benchmarks.bench

