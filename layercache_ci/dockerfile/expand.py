@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from layercache_ci.dockerfile.shell_lexer import ExpansionError, Lexer, Mode
-from layercache_ci.dockerfile.shell_words import SPACES
 
 __all__ = [
-    "SPACES",
     "Expansion",
     "ExpansionError",
     "Mode",
