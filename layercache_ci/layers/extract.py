@@ -43,7 +43,7 @@ _TAR: Final = (
     "--quoting-style=escape",  # one line a message, whatever the names
 )
 _NO_DEVICE: Final = (": Cannot mknod: Operation not permitted", ": Exiting with failure status due to previous errors")
-_DISK_FULL: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+_DISK_FULL: Final = ("Wrote only ", *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)))
 _MESSAGE: Final = 300
 
 
@@ -75,8 +75,8 @@ def extract(pieces: Iterable[bytes], diff_id: str, folder: Path, *, rootless: bo
                 raise
         messages.seek(0)
         said = messages.read().decode(errors="replace").splitlines()
-    if any(reason in line for line in said for reason in _DISK_FULL):
-        raise DestinationError(f"{folder} can't be written: {said[0][:_MESSAGE]}")
+    if full := next((line for line in said for reason in _DISK_FULL if reason in line), None):
+        raise DestinationError(f"{folder} can't be written: {full[:_MESSAGE]}")
     if found != diff_id:
         raise BlobDamaged(f"the layer's tar is {found}")
     if tar.returncode and not (rootless and all(line.endswith(_NO_DEVICE) for line in said)):
