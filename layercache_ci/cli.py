@@ -7,13 +7,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NoReturn
 
 from layercache_ci import __version__
 from layercache_ci.errors import InputError
 
 COMMANDS: Final = MappingProxyType(
     {
+        "build": "build an image, restoring and saving its steps",
         "parse": "print a Dockerfile as BuildKit's parser reads it",
         "expand": "expand a word as BuildKit's lexer does",
         "context": "list the files of a build context that BuildKit's client would send",
@@ -21,11 +22,20 @@ COMMANDS: Final = MappingProxyType(
 )
 """Each verb is a module layercache_ci.commands.<verb> with `configure(parser)` and `run(arguments) -> exit code`; only
 the one asked for is imported, since start-up time is a feature."""
+TAKE_ENGINE_OPTIONS: Final = frozenset({"build", "plan"})
+"""What follows `--` goes to the engine as it is."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one line for an error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def run(argv: Sequence[str]) -> int:
     """The exit code: the verb's own, or 2 with one line on stderr for a wrong input."""
-    parser = argparse.ArgumentParser(prog="layercache", description="A layer cache for container builds in CI.")
+    parser = Parser(prog="layercache", description="A layer cache for container builds in CI.")
     parser.add_argument("--version", action="version", version=f"layercache {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     asked = next((word for word in argv if not word.startswith("-")), None)
@@ -33,10 +43,19 @@ def run(argv: Sequence[str]) -> int:
         sub = verbs.add_parser(verb, help=summary, description=summary, allow_abbrev=False)
         if verb == asked:
             importlib.import_module(f"layercache_ci.commands.{verb}").configure(sub)
-    arguments = parser.parse_args(argv)
+    own, rest = _split(argv) if asked in TAKE_ENGINE_OPTIONS else (list(argv), [])
     try:
+        arguments = parser.parse_args(own)
+        arguments.rest = rest
         code: int = importlib.import_module(f"layercache_ci.commands.{arguments.verb}").run(arguments)
     except InputError as error:
-        print(f"layercache {arguments.verb}: {error}", file=sys.stderr)
+        print(f"layercache: {error}", file=sys.stderr)
         return 2
     return code
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is ours and, behind `--`, what is the engine's."""
+    words = list(argv)
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]

@@ -1,0 +1,173 @@
+"""What Podman and Buildah count as the inputs of a step.
+
+They look for an image whose history is the parent's plus one entry with the same `created_by`
+(containers/buildah imagebuildah/stage_executor.go: intermediateImageExists, getCreatedBy; docs/keys.md has the rules).
+The ingredients made here are equal exactly where `created_by` would be, with these exceptions, where the engine is
+blind and would reuse a stale image: the content of bind mounts (before 1.39), and the values that an ARG gives to ENV,
+WORKDIR, USER, LABEL and to the destination of COPY. There ours differ, and the stale image is not restored.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.dockerfile.ast import Heredoc, Instruction
+from layercache_ci.dockerfile.containers_scope import EXPANDED, Scope
+from layercache_ci.dockerfile.content import Content, single
+from layercache_ci.dockerfile.context import Context, walk
+from layercache_ci.dockerfile.flags import flag_values
+from layercache_ci.dockerfile.mounts import Mount, mounts
+from layercache_ci.dockerfile.plan import digest
+from layercache_ci.dockerfile.stages import Origin, Stage, StageGraph
+
+KNOWN_FOLDERS: Final = frozenset(
+    f"/{name}".rstrip("/")
+    for name in ("", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "proc", "root", "run", "sbin",
+                 "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin", "usr/share", "var")
+)  # fmt: skip
+GIT: Final = ("git@", "git://", "ssh://")
+URL: Final = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """The inputs of one step. `foreseeable` is false where the engine's key holds content that only the build sees."""
+
+    values: Mapping[str, str]
+    foreseeable: bool = True
+    stages: tuple[int, ...] = ()
+    reads_mounts: bool = False
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rules for one stage; `of_origin` gives the key of a stage or image that content comes from, empty where it
+    can't be known."""
+
+    graph: StageGraph
+    stage: Stage
+    scope: Scope
+    content: Content | None
+    of_origin: Callable[[Origin], str]
+    build_contexts: Mapping[str, Content]
+    working_dir: str
+    folders: set[str]
+
+    def ingredients(self, instruction: Instruction) -> Ingredients:
+        """Of the next instruction of the stage; ARG, ENV and WORKDIR change what the later ones see."""
+        values = self.scope.values
+        expanded = self._expanded(instruction, values)
+        self.scope.apply(instruction, self.graph.expand)
+        if instruction.keyword == "RUN":
+            return self._run(instruction)
+        if instruction.keyword in {"COPY", "ADD"}:
+            return self._copy(instruction, values)
+        if instruction.keyword == "ARG":
+            # what the engine writes down: the names in force, not the text
+            return Ingredients({"instruction": digest("ARG", *sorted(self.scope.arguments))})
+        if instruction.keyword == "WORKDIR":
+            self.working_dir = posixpath.join(self.working_dir or "/", self.graph.expand(instruction.args[0], values))
+            self.folders.add(posixpath.normpath(self.working_dir))
+        return Ingredients({"instruction": digest(instruction.original), **expanded})
+
+    def _expanded(self, instruction: Instruction, values: Mapping[str, str]) -> dict[str, str]:
+        """Where variables change what the instruction means, although not its text."""
+        if instruction.keyword not in EXPANDED:
+            return {}
+        words = [self.graph.expand(word, values) for word in instruction.args]
+        return {} if words == list(instruction.args) else {"expanded": digest(*words)}
+
+    def _run(self, instruction: Instruction) -> Ingredients:
+        found = {"instruction": digest(instruction.original[3:])}
+        for name, value in self.scope.run_arguments().items():
+            found[f"arg:{name}"] = digest(value)
+        found |= _heredocs(instruction.heredocs)
+        stages: list[int] = []
+        foreseeable = True
+        for number, mount in enumerate(mounts(instruction)):
+            if mount.from_:
+                origin = self._origin(mount.from_)
+                key = self._of_origin(origin)
+                found[f"mount {number} from {mount.from_}"] = key
+                foreseeable = foreseeable and bool(key)
+                stages += [origin.stage] if origin.stage is not None else []
+            elif mount.type == "bind" and self.content is not None:
+                found[f"mount {number}"] = self._bound(mount, self.content)
+        return Ingredients(found, foreseeable, tuple(stages), reads_mounts=bool(stages))
+
+    def _bound(self, mount: Mount, content: Content) -> str:
+        """The content of a bind mount out of the context, which is mounted raw: no ignore file applies."""
+        source = self.graph.expand(mount.source or ".", self.scope.values).strip("/") or "."
+        place = content.context.root / source
+        raw = Context(place, None, tuple(walk(place, None))) if place.is_dir() else single(place)
+        mounted = Content(raw, content.cache, content.workers)
+        items = mounted.items("." if place.is_dir() else place.name)
+        return mounted.ingredients(items, mode=None, names=[item.name for item in items])["tree"]
+
+    def _copy(self, instruction: Instruction, values: Mapping[str, str]) -> Ingredients:
+        words = [self.graph.expand(word, values) for word in instruction.args]
+        *sources, destination = words
+        found = {"instruction": digest(instruction.keyword, destination)}
+        for flag in ("chown", "chmod", "exclude", "parents", "link", "checksum", "keep-git-dir", "unpack"):
+            given = flag_values(instruction, flag)
+            if given:
+                found[f"--{flag}"] = digest(*(self.graph.expand(value, values) for value in given))
+        found |= _heredocs(instruction.heredocs)
+        here_documents = {document.delimiter for document in instruction.heredocs}
+        local = [source for source in sources if source.lstrip("<-0123456789").strip("\"'") not in here_documents]
+        names = flag_values(instruction, "from")
+        if names:
+            origin = self._origin(names[0])
+            if origin.kind != "context" or origin.name not in self.build_contexts:
+                key = self._of_origin(origin)
+                found |= {f"from {names[0]}": key, "sources": digest(*sources)}
+                stages = (origin.stage,) if origin.stage is not None else ()
+                return Ingredients(found, bool(key), stages)
+            content: Content | None = self.build_contexts[origin.name]
+        else:
+            content = self.content
+        remote = [source for source in local if source.startswith((*URL, *GIT)) or ".git#" in source]
+        if content is None or remote:
+            return Ingredients({**found, "sources": digest(*sources)}, foreseeable=not remote)
+        mode = (flag_values(instruction, "chmod") or (None,))[0]
+        items = [item for source in local for item in content.items(source)]
+        arriving = [self._arriving(item.name, destination, len(items)) for item in items]
+        self._note_folder(destination, len(items), any(item.type == "dir" for item in items))
+        return Ingredients({**found, **content.ingredients(items, mode=mode, names=arriving)})
+
+    def _arriving(self, name: str, destination: str, count: int) -> str:
+        """The name in the engine's digest: the destination's own where that names a file, else the source's."""
+        path = posixpath.normpath(posixpath.join(self.working_dir or "/", destination))
+        folder = (
+            destination.endswith(("/", "/.")) or destination == "." or path in self.folders or path in KNOWN_FOLDERS
+        )
+        return posixpath.basename(name) if folder or path == "/" or count > 1 else posixpath.basename(path)
+
+    def _note_folder(self, destination: str, count: int, directory: bool) -> None:
+        if directory or count > 1 or destination.endswith("/"):
+            path = posixpath.normpath(posixpath.join(self.working_dir or "/", destination))
+            while path not in self.folders and path != "/":
+                self.folders.add(path)
+                path = posixpath.dirname(path)
+
+    def _origin(self, name: str) -> Origin:
+        return self.graph.origin(self.graph.expand(name, self.scope.values), before=self.stage.index)
+
+    def _of_origin(self, origin: Origin) -> str:
+        if origin.kind == "context" and origin.name in self.build_contexts:
+            content = self.build_contexts[origin.name]
+            return content.ingredients(content.items("."), mode=None, names=[""])["tree"]
+        return self.of_origin(origin)
+
+
+def _heredocs(documents: tuple[Heredoc, ...]) -> dict[str, str]:
+    return {f"heredoc {number}": digest(document.content) for number, document in enumerate(documents)}
+
+
+def is_folder(place: str) -> bool:
+    """Whether a named build context is a folder here rather than an image or a URL."""
+    return Path(place).is_dir()

@@ -1,0 +1,124 @@
+"""Podman and Buildah as programs: finding one, asking it where its storage is, and the command line of a build."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.engines.process import ask
+from layercache_ci.errors import EngineError, InputError
+from layercache_ci.settings import BuildSettings, EngineChoice, Machine
+
+ENGINES: Final = ("buildah", "podman")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine of this machine. `buildah` is the version of the Buildah inside, which decides what hits."""
+
+    name: str
+    executable: str
+    version: str
+    buildah: str
+    graph_root: Path
+    run_root: Path
+    driver: str
+
+    @property
+    def family(self) -> str:
+        """Caches are shared by engines of one family: created_by is made differently from minor to minor."""
+        return "containers-{}.{}".format(*self.buildah_minor)
+
+    @property
+    def buildah_minor(self) -> tuple[int, int]:
+        """`(1, 28)` for 1.28.2."""
+        major, minor, *_ = (*re.findall(r"\d+", self.buildah), "0", "0")
+        return int(major), int(minor)
+
+    @property
+    def inspect_image(self) -> tuple[str, ...]:
+        """The command that prints a local image as JSON."""
+        if self.name == "buildah":
+            return (self.executable, "inspect", "--type", "image")
+        return (self.executable, "image", "inspect")
+
+    def pull_policy(self, settings: BuildSettings) -> str:
+        """`missing`, `newer`, `always` or `never`: what the engine will do for FROM with our options."""
+        for option in settings.engine_options:
+            if option == "--pull-always":
+                return "always"
+            if option == "--pull-never":
+                return "never"
+            if option.startswith("--pull"):
+                value = option.partition("=")[2] or "true"
+                return {"true": "newer", "false": "missing", "ifnewer": "newer", "ifmissing": "missing"}.get(
+                    value, value
+                )
+        return "newer" if self.name == "buildah" or settings.pull else "missing"
+
+    def build_command(self, settings: BuildSettings) -> list[str]:
+        """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
+        words = [self.executable, "build", "--layers"]
+        words += [f"--file={settings.dockerfile}"] if not settings.remote_context else []
+        words += [f"--file={settings.file}"] if settings.remote_context and settings.file else []
+        words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
+        words += [f"--build-context={name}={place}" for name, place in settings.build_contexts.items()]
+        repeated = {
+            "tag": settings.tags,
+            "label": settings.labels,
+            "secret": settings.secrets,
+            "ssh": settings.ssh,
+            "output": settings.outputs,
+            "add-host": settings.add_hosts,
+            "ulimit": settings.ulimits,
+        }
+        words += [f"--{option}={value}" for option, values in repeated.items() for value in values]
+        single = {
+            "target": settings.target,
+            "platform": settings.platform,
+            "network": settings.network,
+            "shm-size": settings.shm_size,
+        }
+        words += [f"--{option}={value}" for option, value in single.items() if value is not None]
+        if settings.no_cache:
+            words.append("--no-cache")
+        if settings.pull:
+            words.append("--pull=newer" if self.name == "podman" else "--pull=true")
+        return [*words, *settings.engine_options, settings.context]
+
+
+def detect(choice: EngineChoice, machine: Machine) -> Engine:
+    """The engine to use. InputError where the one that was asked for, or any, is not on PATH."""
+    names = ENGINES if choice == "auto" else (choice,)
+    path = machine.environment.get("PATH")
+    for name in names:
+        executable = shutil.which(name, path=path)
+        if executable is not None:
+            return _describe(name, executable, machine.environment)
+    raise InputError(f"--engine: {choice!r} needs {' or '.join(names)}, which is not on PATH; install it first")
+
+
+def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Engine:
+    if name == "buildah":
+        info = json.loads(ask([executable, "info"], environment))
+        version = buildah = _version(ask([executable, "--version"], environment))
+        store = info["store"]
+        root, run, driver = store["GraphRoot"], store["RunRoot"], store["GraphDriverName"]
+    else:
+        info = json.loads(ask([executable, "info", "--format", "json"], environment))
+        version, buildah = info["version"]["Version"], info["host"]["buildahVersion"]
+        store = info["store"]
+        root, run, driver = store["graphRoot"], store["runRoot"], store["graphDriverName"]
+    return Engine(name, executable, version, buildah, Path(root), Path(run), driver)
+
+
+def _version(text: str) -> str:
+    match = re.search(r"version (\d[\w.+-]*)", text)
+    if not match:
+        raise EngineError(f"no version in {text.strip()!r}")
+    return match[1]

@@ -1,0 +1,46 @@
+"""Which steps Podman and Buildah will find in what is restored. They stop looking in a stage after its first miss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from layercache_ci.dockerfile.plan import Plan, PlannedStep
+from layercache_ci.report.model import Prediction
+
+MOUNTS_BLOCK_LOOKUPS: Final = (1, 33)
+"""Since then a RUN that mounts from a stage that ran in this build is not looked up at all."""
+
+
+def predict(plan: Plan, depths: Mapping[int, int], *, version: tuple[int, int]) -> dict[int, list[Prediction]]:
+    """For each planned stage the prediction of its own steps. `depths` says how many links of a stage's chain are
+    restored, the base image's among them."""
+    states: dict[int, Prediction] = {}
+    found: dict[int, list[Prediction]] = {}
+    for index, stage in sorted(plan.stages.items()):
+        state: Prediction = "hit" if stage.parent is None else states[stage.parent]
+        position = len(plan.chain(index)) - len(stage.steps)
+        found[index] = []
+        for offset, step in enumerate(stage.steps):
+            held = depths.get(index, 0) > position + offset
+            state = _step(step, state, held, states, version)
+            found[index].append(state)
+        states[index] = state
+    return found
+
+
+def _step(
+    step: PlannedStep,
+    before: Prediction,
+    held: bool,
+    states: Mapping[int, Prediction],
+    version: tuple[int, int],
+) -> Prediction:
+    if before != "hit":
+        return before
+    origins = {states[origin] for origin in step.origins}
+    if step.reads_mounts and "miss" in origins and version >= MOUNTS_BLOCK_LOOKUPS:
+        return "miss"
+    if not step.foreseeable or "unknown" in origins or ("miss" in origins and not step.reads_mounts):
+        return "unknown"
+    return "hit" if held else "miss"

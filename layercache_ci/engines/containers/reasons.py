@@ -1,0 +1,59 @@
+"""Why a step missed: the difference between what went into it now and what went into it when it was last saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from layercache_ci.dockerfile.plan import EXPLAINING, BaseImage
+from layercache_ci.report.model import Reason
+from layercache_ci.store.model import Step, StepRecord
+
+MOST_NAMED: Final = 5
+DETAILS: Final = {
+    "tree": "the copied files changed",
+    "expanded": "a variable in it changed",
+    "sources": "the sources changed",
+}
+
+
+def explain(position: int, ingredients: Mapping[str, str], newest: StepRecord | None, base: BaseImage | None) -> Reason:
+    """The reason of the first miss of a chain. `position` is the link's place in it (0 is the base image), `newest` the
+    stage's newest record as it was before this build."""
+    if newest is None:
+        return Reason("not-stored", "no earlier build of this stage is in the store")
+    before = newest.chain[0].ingredients.get("base")
+    if base is not None and before is not None and base.identity != before:
+        return Reason("base-moved", f"base image {base.reference} moved from {before[:12]} to {base.identity[:12]}")
+    if position >= len(newest.chain):
+        return Reason("not-stored", "the newest build in the store did not get this far")
+    return difference(ingredients, newest.chain[position])
+
+
+def difference(ingredients: Mapping[str, str], known: Step) -> Reason:
+    """What changed between a saved step and the ingredients now, the most telling first."""
+    changed = [
+        name
+        for name in sorted({*ingredients, *known.ingredients})
+        if ingredients.get(name) != known.ingredients.get(name)
+    ]
+    if "instruction" in changed:
+        return Reason("instruction-changed", "the instruction changed")
+    arguments = [name.removeprefix("arg:") for name in changed if name.startswith("arg:")]
+    if arguments:
+        return Reason("argument-changed", f"build argument {_some(arguments)} changed")
+    files = [name.removeprefix(EXPLAINING) for name in changed if name.startswith(EXPLAINING)]
+    if files:
+        return Reason("file-changed", f"{_some(files)} changed")
+    origins = [name.partition(" ")[2] for name in changed if name.startswith(("from ", "mount "))]
+    if origins:
+        return Reason("source-changed", f"what it takes from {_some(origins)} changed")
+    if changed:
+        return Reason("input-changed", "; ".join(DETAILS.get(name, f"{name} changed") for name in changed[:MOST_NAMED]))
+    return Reason("gone", "the store no longer holds its layers")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"

@@ -1,0 +1,136 @@
+"""Choosing what to restore: for each stage the record of the deepest step held, as images of one lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.containers.image_store import RestoredImage
+from layercache_ci.engines.containers.storage import StoredImage
+from layercache_ci.errors import CacheError
+from layercache_ci.layers.model import Layer
+from layercache_ci.store.model import Match, Step, StepRecord, Store
+
+IMAGE = "image"
+"""The name in Step.engine under which the image of a link is kept."""
+
+
+@dataclass(slots=True)
+class Lookup:
+    """What the store answered. `matches` are by stage, `images` by the key of an image that a `--from` names."""
+
+    matches: dict[int, Match] = field(default_factory=dict)
+    newest: dict[int, StepRecord] = field(default_factory=dict)
+    images: dict[str, Match] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def look_up(plan: Plan, store: Store) -> Lookup:
+    """Ask the store about every stage and image of the plan. A fault is a warning and no match."""
+    found = Lookup()
+    for index in plan.stages:
+        try:
+            match = store.lookup(plan.namespace, plan.chain(index))
+            newest = store.newest(plan.namespace, plan.stage_id(index))
+        except CacheError as error:
+            found.warnings.append(str(error))
+            continue
+        if match is not None:
+            found.matches[index] = match
+        if newest is not None:
+            found.newest[index] = newest
+    for _, key in plan.images:
+        try:
+            match = store.lookup(plan.namespace, (key,))
+        except CacheError as error:
+            found.warnings.append(str(error))
+            continue
+        if match is not None:
+            found.images[key] = match
+    return found
+
+
+@dataclass(slots=True)
+class Selection:
+    """What to restore, the wanted chain first: Buildah takes the first image that fits and never goes back. `links`
+    are the chosen links by key; two records can hold one key with two different images, and only one may be there."""
+
+    images: list[RestoredImage] = field(default_factory=list)
+    links: dict[str, Step] = field(default_factory=dict)
+    offered: dict[str, int] = field(default_factory=dict)
+    """The record lineages beyond an exact match: stage ID and the depth that was offered, for the log."""
+
+    def depth(self, chain: tuple[str, ...]) -> int:
+        """How many links of a chain are chosen, from its start."""
+        return next((count for count, key in enumerate(chain) if key not in self.links), len(chain))
+
+    def without(self, damaged: Mapping[str, str]) -> Selection:
+        """The selection less every image that needs a damaged layer (by diff ID)."""
+        kept = Selection(offered=self.offered)
+        lost: set[str] = set()
+        for image in self.images:
+            if any(layer.diff_id in damaged for layer in image.layers):
+                lost.add(image.image.id)
+            else:
+                kept.images.append(image)
+        kept.links = {key: step for key, step in self.links.items() if image_id(step) not in lost}
+        return kept
+
+
+def image_id(step: Step) -> str | None:
+    """The image that a link stands for, None for scratch."""
+    image = step.engine.get(IMAGE)
+    return str(image["id"]) if isinstance(image, Mapping) else None
+
+
+def select(plan: Plan, found: Lookup) -> Selection:
+    """Longest chains first, so that a stage shares the lineage of those that build on it."""
+    chosen = Selection()
+    for index in sorted(plan.stages, key=lambda index: len(plan.chain(index)), reverse=True):
+        record, depth = _best(plan, index, found)
+        if record is None:
+            continue
+        if depth > len(record.chain) or record.chain[depth - 1].key not in plan.chain(index):
+            chosen.offered[plan.stage_id(index)] = depth
+        _take(chosen, record, depth)
+    for match in found.images.values():
+        _take(chosen, match.record, match.depth)
+    return chosen
+
+
+def _best(plan: Plan, index: int, found: Lookup) -> tuple[StepRecord | None, int]:
+    """The deepest exact match, or the newest record of the same stage where that goes on beyond the match at a step
+    whose key can't be foreseen: the engine may find it to be the same."""
+    chain, match, newest = plan.chain(index), found.matches.get(index), found.newest.get(index)
+    depth = match.depth if match is not None else 0
+    if newest is not None:
+        common = next(
+            (count for count, (ours, link) in enumerate(zip(chain, newest.chain, strict=False)) if ours != link.key),
+            min(len(chain), len(newest.chain)),
+        )
+        if depth <= common < min(len(chain), len(newest.chain)):
+            step = plan.steps(index)[common - 1] if common else None
+            if step is not None and (step.origins or not step.foreseeable):
+                return newest, len(newest.chain)
+    return (match.record if match is not None else None), depth
+
+
+def _take(chosen: Selection, record: StepRecord, depth: int) -> None:
+    """Add the first `depth` links of a record, unless another image already stands for one of their keys."""
+    have = {image.image.id for image in chosen.images}
+    for step, layers in _cumulative(record, depth):
+        held = chosen.links.setdefault(step.key, step)
+        if image_id(held) != image_id(step):
+            return
+        image = step.engine.get(IMAGE)
+        if isinstance(image, Mapping) and str(image["id"]) not in have:
+            chosen.images.append(RestoredImage(StoredImage.from_json(image), layers))
+            have.add(str(image["id"]))
+
+
+def _cumulative(record: StepRecord, depth: int) -> Iterator[tuple[Step, tuple[Layer, ...]]]:
+    layers: tuple[Layer, ...] = ()
+    for step in record.chain[:depth]:
+        layers += step.layers
+        yield step, layers

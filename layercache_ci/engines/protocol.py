@@ -1,0 +1,56 @@
+"""What the pipeline asks of an engine family. Adding one is adding a module with a `prepare` and a line in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from layercache_ci.report.model import StageReport
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save shipped: records that something now points to, bytes of layers, and what went wrong."""
+
+    records: int = 0
+    size: int = 0
+    warnings: Sequence[str] = ()
+
+
+class Build(Protocol):
+    """One build in its five stages, called in this order. Only `run` may fail a build, and only by its exit code;
+    faults of the cache are added to `warnings`."""
+
+    warnings: list[str]
+    bytes_restored: int
+
+    @property
+    def engine_name(self) -> str: ...
+
+    @property
+    def engine_version(self) -> str: ...
+
+    @property
+    def transport(self) -> str: ...
+
+    def plan(self) -> None:
+        """Work out stages, steps and keys without running the engine."""
+
+    def restore(self) -> None:
+        """Put what the store holds where the engine will find it."""
+
+    def run(self, sink: BinaryIO | None) -> int:
+        """Run the engine, its output going to `sink` as it comes, and give its exit code."""
+
+    def finish(self) -> None:
+        """Leave the result where the replaced command would have left it. Raises EngineError where that fails."""
+
+    def stages(self) -> tuple[StageReport, ...]:
+        """What came of each step."""
+
+    def save(self) -> Saved:
+        """Ship what is new, then the records."""
+
+    def close(self) -> None:
+        """Remove what was only needed during the build."""
