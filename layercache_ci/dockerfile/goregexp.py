@@ -8,6 +8,7 @@ keep their meaning there, and `[*]` becomes something that nobody asked for. So 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
@@ -45,12 +46,14 @@ class BadRegexp(ValueError):
     """Go refuses this expression, or it uses Unicode classes, which are not read here."""
 
 
-def compile_go(text: str) -> re.Pattern[str]:
-    """The expression for `search`, equal in what it finds at all. Raises BadRegexp."""
+def compile_go(text: str) -> Callable[[str], object]:
+    """A function that is true of the texts in which the expression finds anything at all. Raises BadRegexp."""
     try:
-        return re.compile(_translate(text), re.ASCII)
+        expression = re.compile(_translate(text), re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         raise BadRegexp(str(error)) from error
+    # anchored at its only beginning, it need not be tried at each character
+    return expression.match if text.startswith("^") and "|" not in text else expression.search
 
 
 def _translate(text: str) -> str:

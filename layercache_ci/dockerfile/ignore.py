@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -18,9 +19,11 @@ from layercache_ci.dockerfile.goregexp import BadRegexp, compile_go
 from layercache_ci.errors import InputError
 
 Family = Literal["buildkit", "containers"]
+Kind = Literal["exact", "prefix", "suffix", "regexp", "refused"]
 MatchInfo = Sequence[bool]
 """For each pattern whether it matched a directory: what lies below inherits it."""
 
+_LITERAL_KINDS: Final[tuple[Kind, ...]] = ("exact", "prefix", "suffix")
 _LONGEST_LINE: Final = 65535
 _BOM: Final = b"\xef\xbb\xbf"
 _MOBY_ESCAPES: Final = ".+()$"
@@ -40,10 +43,11 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: `text` without its `!`, cleaned, and what it matches (which may raise InputError)."""
+    """One line: `text` is cleaned and without its `!`; `matches` raises InputError where kind is "refused"."""
 
     text: str
     exclusion: bool
+    kind: Kind
     matches: Callable[[str], bool]
 
     @property
@@ -59,20 +63,28 @@ class PatternMatcher:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self.patterns = _parse(patterns, _moby_predicate)
+        self.patterns = _parse(patterns, _moby_pattern)
         self.exclusions = any(pattern.exclusion for pattern in self.patterns)
+        simple = not self.exclusions and all(pattern.kind != "refused" for pattern in self.patterns)
+        self._matches_any = _any_of(self.patterns) if simple else None
         self._only_prefix_exceptions = not any(
             pattern.exclusion and re.search(r"[*\[\]?^\\]", pattern.stem) for pattern in self.patterns
         )
 
     def match(self, path: str, parent: MatchInfo | None) -> tuple[bool, MatchInfo]:
         """MatchesUsingParentResults: as `matches_or_parent`, cheaper, for a walk that keeps what it learned above."""
+        if self._matches_any is not None:
+            candidates = [path] if parent is not None else [*_directories_above(path), path]
+            hit = any(parent or ()) or any(map(self._matches_any, candidates))
+            return hit, (hit,)
         matched = False
         results = []
         for index, pattern in enumerate(self.patterns):
             hit = parent is not None and parent[index]
             if not hit and pattern.exclusion == matched:
-                hit = pattern.matches(path) or (parent is None and _matches_above(pattern, path))
+                hit = pattern.matches(path)
+                if not hit and parent is None:
+                    hit = any(map(pattern.matches, _directories_above(path)))
             results.append(hit)
             if hit:
                 matched = not pattern.exclusion
@@ -95,23 +107,29 @@ class ContainersMatcher:
 
     It differs from moby's: a pattern is tried on the path and on that one directory above it that has as many
     components as the pattern, so `**/x` does not cover what is deep below x; `+ ( ) { } |` mean what they mean in a
-    regular expression; and an excluded directory is walked when its name is the beginning of a `!` pattern.
+    regular expression; and an excluded directory is walked when its name is the beginning of a `!` pattern. Raises
+    InputError, naming the pattern, for one that is refused.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self.patterns = _parse(patterns, _containers_predicate)
+        self.patterns = _parse(patterns, _containers_pattern)
+        for pattern in self.patterns:
+            if pattern.kind == "refused":
+                pattern.matches("")
         self.exclusions = any(pattern.exclusion for pattern in self.patterns)
+        self._steps = [
+            (pattern.exclusion, pattern.matches, cache(pattern.matches), pattern.text.count("/"))
+            for pattern in self.patterns
+        ]
 
     def match(self, path: str, parent: MatchInfo | None) -> tuple[bool, MatchInfo]:
         """PatternMatcher.Matches; nothing is inherited."""
         del parent
-        above = path.split("/")[:-1]
+        above = _directories_above(path)
         matched = False
-        for pattern in self.patterns:
-            depth = pattern.text.count("/") + 1
-            hit = pattern.matches(path) or (depth <= len(above) and pattern.matches("/".join(above[:depth])))
-            if hit:
-                matched = not pattern.exclusion
+        for exclusion, matches, directory_matches, depth in self._steps:
+            if exclusion == matched and (matches(path) or (depth < len(above) and directory_matches(above[depth]))):
+                matched = not exclusion
         return matched, ()
 
     def may_reinclude_below(self, directory: str) -> bool:
@@ -167,7 +185,7 @@ def find_ignore_file(context: Path, dockerfile: Path, *, family: Family) -> Path
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _parse(patterns: Iterable[str], predicate: Callable[[str], Callable[[str], bool]]) -> tuple[Pattern, ...]:
+def _parse(patterns: Iterable[str], compiled: Callable[[str, bool], Pattern]) -> tuple[Pattern, ...]:
     parsed = []
     for written in patterns:
         text = written.strip(GO_SPACE)
@@ -182,7 +200,7 @@ def _parse(patterns: Iterable[str], predicate: Callable[[str], Callable[[str], b
             match(text, ".")  # only to see whether Go refuses it, which it looks for no further than this takes it
         except BadPattern as error:
             raise _refusal(text, error) from error
-        parsed.append(Pattern(text, exclusion, predicate(text)))
+        parsed.append(compiled(text, exclusion))
     return tuple(parsed)
 
 
@@ -190,47 +208,53 @@ def _refusal(pattern: str, error: ValueError) -> InputError:
     return InputError(f'pattern "{pattern}": {error}; put a backslash before a character that is meant literally')
 
 
-def _matches_above(pattern: Pattern, path: str) -> bool:
-    parts = path.split("/")[:-1]
-    return any(pattern.matches("/".join(parts[: depth + 1])) for depth in range(len(parts)))
+def _directories_above(path: str) -> list[str]:
+    """`a`, `a/b` for `a/b/c`."""
+    return [path[:at] for at, char in enumerate(path) if char == "/"] if "/" in path else []
 
 
-def _moby_predicate(pattern: str) -> Callable[[str], bool]:
+def _moby_pattern(text: str, exclusion: bool) -> Pattern:
     """Pattern.compile and match: most patterns need no expression at all, and then mean just what they say."""
-    kind, expression = _expression(pattern, _MOBY_ESCAPES)
-    if kind == "exact":
-        return pattern.__eq__
-    if kind == "prefix":
-        start = pattern[:-2]
-        return lambda path: path.startswith(start)
-    if kind == "suffix":
-        end = pattern[2:]
-        alone = end[1:] if end.startswith("/") else None
-        return lambda path: path.endswith(end) or path == alone
-    return _expression_predicate(pattern, expression)
+    kind, expression = _expression(text, _MOBY_ESCAPES)
+    if kind == "regexp":
+        return _regexp_pattern(text, exclusion, expression)
+    matches = _any_of([Pattern(text, exclusion, kind, text.__eq__)])
+    return Pattern(text, exclusion, kind, matches)
 
 
-def _containers_predicate(pattern: str) -> Callable[[str], bool]:
-    return _expression_predicate(pattern, _expression(pattern, _CONTAINERS_ESCAPES)[1])
+def _containers_pattern(text: str, exclusion: bool) -> Pattern:
+    return _regexp_pattern(text, exclusion, _expression(text, _CONTAINERS_ESCAPES)[1])
 
 
-def _expression_predicate(pattern: str, expression: str) -> Callable[[str], bool]:
+def _regexp_pattern(text: str, exclusion: bool, expression: str) -> Pattern:
     try:
-        search = compile_go(expression).search
+        found = compile_go(expression)
     except BadRegexp as error:
-        refusal = _refusal(pattern, error)
+        refusal = _refusal(text, error)
 
         def refuse(path: str) -> bool:
             del path
             raise refusal
 
-        return refuse
-    return lambda path: search(path) is not None
+        return Pattern(text, exclusion, "refused", refuse)
+    return Pattern(text, exclusion, "regexp", lambda path: found(path) is not None)
 
 
-def _expression(pattern: str, escapes: str) -> tuple[Literal["exact", "prefix", "suffix", "regexp"], str]:
+def _any_of(patterns: Sequence[Pattern]) -> Callable[[str], bool]:
+    """Does any of the patterns match? Those that mean what they say are tried all at once."""
+    texts = {kind: [pattern.text for pattern in patterns if pattern.kind == kind] for kind in _LITERAL_KINDS}
+    starts = tuple(text[:-2] for text in texts["prefix"])
+    ends = tuple(text[2:] for text in texts["suffix"])
+    exact = {*texts["exact"], *(end[1:] for end in ends if end.startswith("/"))}
+    others = [pattern.matches for pattern in patterns if pattern.kind == "regexp"]
+    return lambda path: (
+        path in exact or path.startswith(starts) or path.endswith(ends) or any(matches(path) for matches in others)
+    )
+
+
+def _expression(pattern: str, escapes: str) -> tuple[Kind, str]:
     """The Go expression that moby makes of a pattern, and whether it uses it at all."""
-    kind: Literal["exact", "prefix", "suffix", "regexp"] = "exact"
+    kind: Kind = "exact"
     out = ["^"]
     at = 1 if pattern.startswith("\ufeff") else 0  # Go's text/scanner drops a byte order mark
     start = at

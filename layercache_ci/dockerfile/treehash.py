@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sqlite3
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from layercache_ci.dockerfile.context import Entry, Fingerprint
 from layercache_ci.errors import InputError
@@ -19,61 +20,56 @@ _PIECE: Final = 1 << 20
 _BATCH: Final = 64
 _RACY_NS: Final = 2_000_000_000
 """A file may change twice within one tick of its clock; so what was touched just before it was read is not cached."""
-_FORGET_AFTER_SECONDS: Final = 30 * 86400
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stat TEXT, sha256 TEXT, used INTEGER)"
-
-Hashed = tuple[str, Fingerprint, str]
-"""Absolute path, what its stat said, sha256."""
+_DAY: Final = 86400
+_FORGET_AFTER_DAYS: Final = 30
 
 
 class StatCache:
-    """Remembers the hash of each file by (absolute path, device, inode, size, mtime, ctime), in one SQLite file.
+    """Remembers the hash of each file by (absolute path, device, inode, size, mtime, ctime).
 
-    Several processes may share it. Whatever is wrong with it, it is then an empty cache: nothing here raises.
+    One file for each context in the directory `path`, replaced as a whole, with a checksum in front. Several processes
+    may share it; of two that write at once one is forgotten. Whatever is wrong with it, it is an empty cache: nothing
+    here raises.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._today = int(time.time()) // _DAY
 
-    def known(self, root: Path) -> Mapping[str, tuple[str, str]]:
-        """Absolute path → (fingerprint as text, sha256) of all that is known below `root`."""
+    def load(self, root: Path) -> dict[str, list[Any]]:
+        """What is known below `root`: path → device, inode, size, mtime, ctime, sha256, the day of its last use."""
         try:
-            with closing(self._open()) as connection:
-                prefix = _text(f"{root}/")
-                rows = connection.execute(
-                    "SELECT path, stat, sha256 FROM files WHERE path >= ? AND path < ?", (prefix, prefix[:-1] + "0")
-                )
-                return {path: (status, sha256) for path, status, sha256 in rows}
-        except (sqlite3.Error, OSError):
+            checksum, _, data = self._file(root).read_bytes().partition(b"\n")
+            if hashlib.sha256(data).hexdigest().encode() != checksum:
+                return {}
+            files: dict[str, list[Any]] = json.loads(data)
+        except (OSError, ValueError):
             return {}
+        return files
 
-    def remember(self, files: Iterable[Hashed], *, still_used: Iterable[str] = ()) -> None:
-        """Adds or replaces `files`, renews the paths `still_used`, and drops what nobody asked for in 30 days."""
-        now = int(time.time())
-        rows = [(_text(path), as_text(status), sha256, now) for path, status, sha256 in files]
-        try:
-            with closing(self._open()) as connection, connection:
-                connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
-                connection.executemany(
-                    "UPDATE files SET used = ? WHERE path = ? AND used < ?",
-                    ((now, _text(path), now - 86400) for path in still_used),
-                )
-                connection.execute("DELETE FROM files WHERE used < ?", (now - _FORGET_AFTER_SECONDS,))
-        except sqlite3.OperationalError:
-            return  # locked, read-only or full: as good as no cache, but the file is sound
-        except (sqlite3.Error, OSError):
-            self._path.unlink(missing_ok=True)
+    def save(
+        self,
+        root: Path,
+        known: Mapping[str, list[Any]],
+        fresh: Mapping[str, tuple[Fingerprint, str]],
+        used: Iterable[str],
+    ) -> None:
+        """Adds `fresh` to what was loaded, renews `used`, drops what nobody asked for in 30 days; not for nothing."""
+        stale = [path for path in used if known[path][6] != self._today]
+        if not fresh and not stale:
+            return
+        kept = {path: held for path, held in known.items() if held[6] > self._today - _FORGET_AFTER_DAYS}
+        kept.update((path, [*known[path][:6], self._today]) for path in stale)
+        kept.update((path, [*status, sha256, self._today]) for path, (status, sha256) in fresh.items())
+        data = json.dumps(kept, separators=(",", ":")).encode()
+        with suppress(OSError):
+            self._path.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._path, prefix=".new-", delete=False) as file:
+                file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+            Path(file.name).replace(self._file(root))
 
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=2)
-        connection.execute(_SCHEMA)
-        return connection
-
-
-def as_text(fingerprint: Fingerprint) -> str:
-    """Inode numbers need not fit SQLite's integers."""
-    return ":".join(map(str, fingerprint))
+    def _file(self, root: Path) -> Path:
+        return self._path / hashlib.sha256(os.fsencode(root)).hexdigest()
 
 
 def hash_files(root: Path, entries: Iterable[Entry], *, cache: StatCache | None, workers: int) -> dict[str, str]:
@@ -84,27 +80,26 @@ def hash_files(root: Path, entries: Iterable[Entry], *, cache: StatCache | None,
     """
     base = Path(os.path.realpath(root))
     files = [entry for entry in entries if entry.type == "file"]
-    known = cache.known(base) if cache else {}
-    hashes: dict[str, str] = {}
-    unknown: list[Entry] = []
-    for entry in files:
-        held = known.get(_text(f"{base}/{entry.path}")) if known else None
-        if entry.special:
-            hashes[entry.path] = hashlib.sha256(entry.special.encode()).hexdigest()
-        elif held and held[0] == as_text(entry.fingerprint):
-            hashes[entry.path] = held[1]
-        else:
-            unknown.append(entry)
-    hits = list(hashes)
+    known = cache.load(base) if cache else {}
+    hashes = {entry.path: _held(entry, known) for entry in files}
+    used = [entry.path for entry in files if hashes[entry.path] and not entry.special]
     started = time.time_ns()
-    fresh: list[Hashed] = []
-    for entry, sha256, status in _hash_all(base, unknown, workers):
+    fresh: dict[str, tuple[Fingerprint, str]] = {}
+    for entry, sha256, status in _hash_all(base, [entry for entry in files if not hashes[entry.path]], workers):
         hashes[entry.path] = sha256
         if status == entry.fingerprint and max(status[3:]) < started - _RACY_NS:
-            fresh.append((f"{base}/{entry.path}", status, sha256))
-    if cache and files:
-        cache.remember(fresh, still_used=(f"{base}/{path}" for path in hits))
-    return {entry.path: hashes[entry.path] for entry in files}
+            fresh[entry.path] = (status, sha256)
+    if cache:
+        cache.save(base, known, fresh, used)
+    return hashes
+
+
+def _held(entry: Entry, known: Mapping[str, list[Any]]) -> str:
+    """The hash that needs no reading, or an empty text."""
+    if entry.special:
+        return hashlib.sha256(entry.special.encode()).hexdigest()
+    held = known.get(entry.path)
+    return held[5] if held and held[:5] == list(entry.fingerprint) else ""
 
 
 def _hash_all(base: Path, files: Sequence[Entry], workers: int) -> Iterable[tuple[Entry, str, Fingerprint]]:
@@ -130,8 +125,3 @@ def _hash_file(base: Path, entry: Entry) -> tuple[str, Fingerprint]:
         raise InputError(f"{where}: {error.strerror}; make it readable or name it in the ignore file") from error
     seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return digest.hexdigest(), seen
-
-
-def _text(path: str) -> str:
-    """SQLite stores no lone surrogates, which stand for bytes of a name that are no UTF-8."""
-    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
