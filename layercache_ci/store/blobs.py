@@ -133,7 +133,8 @@ class _Verified(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
         count = self._file.readinto(view)
-        self._pass(view[:count])
+        if view:
+            self._pass(view[:count])
         return count
 
     def readall(self) -> bytes:

@@ -40,6 +40,7 @@ _CAUSES: Final = {
     errno.EROFS: ("it is on a read-only file system", "mount it writable"),
     errno.ENOTDIR: ("a file stands where a folder should be", "move the file away"),
     errno.EEXIST: ("a file stands where a folder should be", "move the file away"),
+    errno.ENOENT: ("its folder was removed meanwhile", "leave it in place while builds run"),
     errno.EISDIR: ("a folder stands where a file should be", "move the folder away"),
 }
 

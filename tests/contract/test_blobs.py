@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections import deque
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,9 +62,10 @@ def test_nothing_is_visible_before_the_commit(backend: Backend) -> None:
         writer.write(b"abc")
         assert store.contains([digest_of(b"abc")]) == frozenset()
     assert store.contains([digest_of(b"abc")]) == frozenset()
-    with pytest.raises(BlobDamaged, match="turned out"), store.new_blob(ZSTD_LAYER) as writer:
+    with store.new_blob(ZSTD_LAYER) as writer:
         writer.write(b"abc")
-        writer.commit(digest_of(b"abd"))
+        with pytest.raises(BlobDamaged, match="turned out"):
+            writer.commit(digest_of(b"abd"))
     assert store.stats().blobs == 0
 
 
@@ -74,7 +77,7 @@ def test_a_blob_that_is_not_there(backend: Backend) -> None:
         store.read_range(descriptor_of(b"x"), 0, 1)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(offset=st.integers(0, len(BIG) + 10), length=st.integers(0, len(BIG) + 10))
 def test_a_range_is_that_slice(backend: Backend, offset: int, length: int) -> None:
     store = backend.open()
@@ -101,9 +104,8 @@ def test_an_altered_blob_is_found_out_at_its_end_and_shipped_again(backend: Back
     saved = save(store, [("a", b"base"), ("b", BIG)])
     blob = saved.chain[1].layers[0].blob
     backend.alter_blob(blob.digest, at)
-    with pytest.raises(BlobDamaged, match=blob.digest), store.open_blob(blob) as stream:
-        while stream.read(100_000):
-            pass
+    with store.open_blob(blob) as stream, pytest.raises(BlobDamaged, match=blob.digest):
+        deque(iter(lambda: stream.read(100_000), b""), maxlen=0)
     assert store.contains([blob.digest]) == frozenset()
     assert store.lookup(NAMESPACE, ["a", "b"]) == Match(saved, 1)
     with pytest.raises(BlobNotFound):
@@ -152,9 +154,7 @@ def test_a_reader_keeps_what_it_opened_or_sees_that_it_is_gone(backend: Backend)
     with store.open_blob(blob) as stream:
         head = stream.read(10)
         assert store.collect() >= len(BIG)
-        try:
+        with suppress(BlobNotFound):
             assert head + stream.read() == BIG
-        except BlobNotFound:
-            pass
     with pytest.raises(BlobNotFound):
         store.read_range(blob, 0, 1)
