@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.lab.configuration import write_configuration
-from tests.lab.paths import LabPaths
+from tests.lab.paths import LARGE, LabPaths
 from tests.lab.registry import serve
 from tests.lab.run import run, say
 
@@ -66,7 +66,7 @@ def make_base_images(paths: LabPaths) -> None:
     say("lab: base images")
     partial = paths.registry.with_name("registry.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="layercache-lab-", dir="/var/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="layercache-lab-", dir=LARGE) as name:
         scratch = Path(name)
         busybox, debian = scratch / "busybox", scratch / "debian"
         busybox.mkdir()

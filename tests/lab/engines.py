@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from tests.lab.configuration import write_configuration
-from tests.lab.paths import CHECKOUT, USER, LabPaths
+from tests.lab.configuration import write_configuration, write_home
+from tests.lab.paths import CHECKOUT, LARGE, USER, LabPaths
 
 PROGRAMS: Final = ("buildah", "podman", "skopeo")
 
@@ -73,11 +73,16 @@ class Engine:
 
     def remove(self) -> None:
         """Unmounts what the engine left mounted and deletes its storage."""
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            point = line.split()[4]
-            if point.startswith(f"{self.folder}/"):
-                subprocess.run(["umount", "--lazy", point], check=True)
+        unmount_below(self.folder)
         shutil.rmtree(self.folder)
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmounts everything under a folder, the innermost first."""
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        point = line.split()[4]
+        if point.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", point], check=True)
 
 
 def call(
@@ -121,7 +126,7 @@ def _write_wrapper(wrapper: Path, program: str, other: LabPaths | None) -> None:
     else:
         if not other.sid.is_dir():
             raise RuntimeError(f"{other.sid} is not there: make lab sets it up")
-        shared = dict.fromkeys(map(str, (Path("/tmp"), Path("/var/tmp"), CHECKOUT, other.folder)))
+        shared = dict.fromkeys(map(str, (Path("/tmp"), Path(LARGE), CHECKOUT, other.folder)))
         enter = [str(CHECKOUT / "tests/lab/in-root"), str(other.sid), ":".join(shared), program]
         command = f'exec unshare --mount --propagation private {shlex.join(enter)} "$@"'
     wrapper.write_text(f"#!/bin/sh\n{command}\n")
@@ -131,21 +136,12 @@ def _write_wrapper(wrapper: Path, program: str, other: LabPaths | None) -> None:
 def _rootless(name: str, kind: Kind, folder: Path, environment: dict[str, str], registry: str) -> Engine:
     """The same for the lab's ordinary user, whose home, and with it the storage, is a new folder."""
     user = pwd.getpwnam(USER)
-    home, runtime, python = folder / "home", folder / "runtime", folder / "python"
-    configuration = home / ".config/containers"
-    configuration.mkdir(parents=True)
-    runtime.mkdir(mode=0o700)
-    write_configuration(configuration, None, [registry], newer=kind.sid)
+    python = folder / "python"
+    environment |= write_home(folder, [registry], newer=kind.sid)
     shutil.copytree(CHECKOUT / "layercache_ci", python / "layercache_ci", ignore=shutil.ignore_patterns("__pycache__"))
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user.pw_uid, user.pw_gid)
-    environment |= {
-        "HOME": str(home),
-        "USER": USER,
-        "LOGNAME": USER,
-        "XDG_RUNTIME_DIR": str(runtime),
-        "PYTHONPATH": str(python),
-    }
+    environment |= {"USER": USER, "LOGNAME": USER, "PYTHONPATH": str(python)}
     prefix = ("setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "--")
     layercache = (*prefix, f"{user.pw_dir}/venv/bin/python", "-m", "layercache_ci")
     return Engine(name, kind.program, folder, MappingProxyType(environment), prefix, layercache)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.engines import KINDS, Engine, make_engine
-from tests.lab.paths import LabPaths
+from tests.lab.paths import LARGE, LabPaths
 from tests.lab.registry import copy_data, serve
 
 
@@ -56,7 +56,7 @@ def open_lab() -> Iterator[Lab]:
     paths = LabPaths.here()
     if not paths.registry.is_dir():
         raise RuntimeError(f"the lab is not in {paths.folder}: make lab sets it up")
-    folder = Path(tempfile.mkdtemp(prefix="layercache-lab-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="layercache-lab-", dir=LARGE))
     folder.chmod(0o755)
     try:
         data = folder / "registry"

@@ -10,6 +10,8 @@ from typing import Final
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 USER: Final = "layercache-lab"
 """The ordinary user that runs rootless engines."""
+LARGE: Final = "/var/tmp"
+"""For what is large or must be seen by every user: engines' storages, images on their way."""
 
 
 @dataclass(frozen=True, slots=True)
