@@ -17,6 +17,7 @@ from layercache_ci.dockerfile.ignore import (
     Family,
     Matcher,
     MatchInfo,
+    PatternError,
     PatternMatcher,
     find_ignore_file,
     read_containers_ignore_file,
@@ -143,18 +144,21 @@ def open_context(root: Path, dockerfile: Path, *, family: Family) -> Context:
     ignore_file = find_ignore_file(root, dockerfile, family=family)
     if ignore_file is None:
         return Context(root, None, tuple(walk(root, None)))
+    read, matcher = (
+        (read_ignore_file, PatternMatcher) if family == "buildkit" else (read_containers_ignore_file, ContainersMatcher)
+    )
     try:
         data = ignore_file.read_bytes()
-        matcher: Matcher = (
-            PatternMatcher(read_ignore_file(data))
-            if family == "buildkit"
-            else ContainersMatcher(read_containers_ignore_file(data))
-        )
-        return Context(root, ignore_file, tuple(walk(root, matcher)))
+        patterns = read(data)
     except OSError as error:
         raise InputError(f"{ignore_file}: {error.strerror}; make it readable") from error
     except InputError as error:
         raise InputError(f"{ignore_file}: {error}") from error
+    try:
+        return Context(root, ignore_file, tuple(walk(root, matcher(patterns))))
+    except PatternError as error:
+        line = next(line for line, text in enumerate(data.split(b"\n"), start=1) if error.pattern in read(text))
+        raise InputError(f"{ignore_file}:{line}: {error}") from error
 
 
 @dataclass(slots=True)

@@ -31,6 +31,14 @@ _MOBY_ESCAPES: Final = ".+()$"
 _CONTAINERS_ESCAPES: Final = ".$"
 
 
+class PatternError(InputError):
+    """A pattern is refused; `pattern` is it, as it was given."""
+
+    def __init__(self, pattern: str, problem: str) -> None:
+        super().__init__(f'pattern "{pattern}": {problem}')
+        self.pattern = pattern
+
+
 class Matcher(Protocol):
     """What a walk of the context asks."""
 
@@ -43,7 +51,7 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: `text` is cleaned and without its `!`; `matches` raises InputError where kind is "refused"."""
+    """One line: `text` is cleaned and without its `!`; `matches` raises PatternError where kind is "refused"."""
 
     text: str
     exclusion: bool
@@ -58,7 +66,7 @@ class Pattern:
 class PatternMatcher:
     """moby's patternmatcher.New: the patterns of an ignore file, the last that matches wins.
 
-    Raises InputError, naming the pattern, for one that moby refuses; a few it refuses only when it comes to try them,
+    Raises PatternError for one that moby refuses; a few it refuses only when it comes to try them,
     and so does `match`.
     """
 
@@ -108,7 +116,7 @@ class ContainersMatcher:
     It differs from moby's: a pattern is tried on the path and on that one directory above it that has as many
     components as the pattern, so `**/x` does not cover what is deep below x; `+ ( ) { } |` mean what they mean in a
     regular expression; and an excluded directory is walked when its name is the beginning of a `!` pattern. Raises
-    InputError, naming the pattern, for one that is refused.
+    PatternError for one that is refused.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -147,7 +155,7 @@ def read_ignore_file(data: bytes) -> tuple[str, ...]:
     patterns = []
     for number, line in enumerate(data.removeprefix(_BOM).split(b"\n"), start=1):
         if len(line) + (len(_BOM) if number == 1 and data.startswith(_BOM) else 0) > _LONGEST_LINE:
-            raise InputError(f"ignore file, line {number}: it has {len(line)} bytes; cut it below 64 KiB")
+            raise InputError(f"line {number} of the ignore file has {len(line)} bytes; cut it below 64 KiB")
         text = line.removesuffix(b"\r").decode(errors="surrogateescape")
         if text.startswith("#"):
             continue
@@ -185,7 +193,7 @@ def find_ignore_file(context: Path, dockerfile: Path, *, family: Family) -> Path
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _parse(patterns: Iterable[str], compiled: Callable[[str, bool], Pattern]) -> tuple[Pattern, ...]:
+def _parse(patterns: Iterable[str], compiled: Callable[[str, bool, str], Pattern]) -> tuple[Pattern, ...]:
     parsed = []
     for written in patterns:
         text = written.strip(GO_SPACE)
@@ -195,17 +203,17 @@ def _parse(patterns: Iterable[str], compiled: Callable[[str, bool], Pattern]) ->
         exclusion = text.startswith("!")
         text = text[1:] if exclusion else text
         if not text:
-            raise InputError('pattern "!": it excepts nothing; write a path behind the "!" or remove the line')
+            raise PatternError(written, 'it excepts nothing; write a path behind the "!" or remove the line')
         try:
             match(text, ".")  # only to see whether Go refuses it, which it looks for no further than this takes it
         except BadPattern as error:
-            raise _refusal(text, error) from error
-        parsed.append(compiled(text, exclusion))
+            raise _refusal(written, error) from error
+        parsed.append(compiled(text, exclusion, written))
     return tuple(parsed)
 
 
-def _refusal(pattern: str, error: ValueError) -> InputError:
-    return InputError(f'pattern "{pattern}": {error}; put a backslash before a character that is meant literally')
+def _refusal(written: str, error: ValueError) -> PatternError:
+    return PatternError(written, f"{error}; put a backslash before a character that is meant literally")
 
 
 def _directories_above(path: str) -> list[str]:
@@ -213,24 +221,24 @@ def _directories_above(path: str) -> list[str]:
     return [path[:at] for at, char in enumerate(path) if char == "/"] if "/" in path else []
 
 
-def _moby_pattern(text: str, exclusion: bool) -> Pattern:
+def _moby_pattern(text: str, exclusion: bool, written: str) -> Pattern:
     """Pattern.compile and match: most patterns need no expression at all, and then mean just what they say."""
     kind, expression = _expression(text, _MOBY_ESCAPES)
     if kind == "regexp":
-        return _regexp_pattern(text, exclusion, expression)
+        return _regexp_pattern(text, exclusion, written, expression)
     matches = _any_of([Pattern(text, exclusion, kind, text.__eq__)])
     return Pattern(text, exclusion, kind, matches)
 
 
-def _containers_pattern(text: str, exclusion: bool) -> Pattern:
-    return _regexp_pattern(text, exclusion, _expression(text, _CONTAINERS_ESCAPES)[1])
+def _containers_pattern(text: str, exclusion: bool, written: str) -> Pattern:
+    return _regexp_pattern(text, exclusion, written, _expression(text, _CONTAINERS_ESCAPES)[1])
 
 
-def _regexp_pattern(text: str, exclusion: bool, expression: str) -> Pattern:
+def _regexp_pattern(text: str, exclusion: bool, written: str, expression: str) -> Pattern:
     try:
         found = compile_go(expression)
     except BadRegexp as error:
-        refusal = _refusal(text, error)
+        refusal = _refusal(written, error)
 
         def refuse(path: str) -> bool:
             del path
