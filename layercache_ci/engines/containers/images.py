@@ -99,7 +99,10 @@ class Resolver:
         return manifest
 
     def _skopeo(self, *words: str) -> str:
-        return ask(["skopeo", "inspect", *words], self.environment)
+        # Buildah and Podman read this variable, Skopeo only has an option of the same meaning.
+        registries = self.environment.get("CONTAINERS_REGISTRIES_CONF")
+        options = ["--registries-conf", registries] if registries else []
+        return ask(["skopeo", *options, "inspect", *words], self.environment)
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:
