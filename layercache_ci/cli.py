@@ -10,11 +10,13 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from layercache_ci import __version__
-from layercache_ci.errors import InputError
+from layercache_ci.errors import EngineError, InputError, PlanError
 
 COMMANDS: Final = MappingProxyType(
     {
         "build": "build an image, restoring and saving its steps",
+        "plan": "show stages, steps, keys and what the store holds of them",
+        "doctor": "say what works on this machine",
         "parse": "print a Dockerfile as BuildKit's parser reads it",
         "expand": "expand a word as BuildKit's lexer does",
         "context": "list the files of a build context that BuildKit's client would send",
@@ -48,9 +50,14 @@ def run(argv: Sequence[str]) -> int:
         arguments = parser.parse_args(own)
         arguments.rest = rest
         code: int = importlib.import_module(f"layercache_ci.commands.{arguments.verb}").run(arguments)
-    except InputError as error:
+    except (InputError, PlanError) as error:
         print(f"layercache: {error}", file=sys.stderr)
         return 2
+    except EngineError as error:
+        print(f"layercache: {error}", file=sys.stderr)
+        return 125
+    except KeyboardInterrupt:
+        return 130
     return code
 
 

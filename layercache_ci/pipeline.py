@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from layercache_ci.engines import prepare
-from layercache_ci.engines.protocol import Build
+from layercache_ci.engines.protocol import Build, Saved
 from layercache_ci.errors import EngineError
 from layercache_ci.report.model import Report, Seconds
 from layercache_ci.report.text import summary
@@ -45,26 +47,63 @@ def build(settings: BuildSettings, machine: Machine, *, say: Callable[[str], Non
     clock = Clock()
     with clock.stage("plan"):
         run = prepare(settings, machine)
-        run.plan()
+        _guard(run, run.plan)
+    with clock.stage("restore"):
+        _guard(run, run.restore)
     try:
-        with clock.stage("restore"):
-            run.restore()
         with clock.stage("build"):
             code = _run(run, settings, say)
-        report = _report(run, code, clock)
-        _write(report, settings, say)
+    except BaseException:
+        run.close()
+        raise
+    report = _report(run, code, clock)
+    _write(report, settings, say)
+    log = machine.scratch / "save.log"
+    if not settings.wait and (child := detach(log)):
+        say(f"saving in the background: process {child}, its output in {log}")
+        return code
+    _complete(run, report, clock, settings, say)
+    return code
+
+
+def _guard(run: Build, stage: Callable[[], None]) -> None:
+    """No fault of ours may fail a build, not even one that nobody thought of."""
+    try:
+        stage()
+    except Exception as error:  # noqa: BLE001 - the build goes on without the cache
+        run.abandon(f"built without the cache: {type(error).__name__}: {error}")
+
+
+def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings, say: Callable[[str], None]) -> None:
+    """Save, and write the report again with what came of it."""
+    try:
         with clock.stage("save"):
             saved = run.save()
+    except Exception as error:  # noqa: BLE001 - as above: the image is there
+        saved = Saved(warnings=(f"not saved: {type(error).__name__}: {error}",))
     finally:
         run.close()
     report = replace(report, saved=not saved.warnings, bytes_saved=saved.size, seconds=clock.seconds())
     report = report.warn(*saved.warnings)
     _write(report, settings, say)
-    for warning in report.warnings:
-        say(f"warning: {warning}")
-    for line in summary(report):
+    for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
         say(line)
-    return code
+
+
+def detach(log: Path) -> int:
+    """Go on twice: in this process with the other's pid, and with 0 in a session of its own whose output goes to `log`,
+    so that nobody who waits for our output to end waits for it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        with log.open("ab", buffering=0) as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device
+            os.dup2(nothing.fileno(), 0)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+    return child
 
 
 def _run(run: Build, settings: BuildSettings, say: Callable[[str], None]) -> int:
@@ -76,6 +115,8 @@ def _run(run: Build, settings: BuildSettings, say: Callable[[str], None]) -> int
         except EngineError as error:
             say(f"error: {error}")
             return ENGINE_FAILED
+        if settings.quiet and run.image_id is not None:
+            print(run.image_id)  # noqa: T201 - what --quiet promises
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +27,14 @@ class Machine:
     uid: int
     cpus: int
     terminal: bool
+    arguments: tuple[str, ...] = ()
+    """The command line, for starting anew as another user."""
 
     @classmethod
     def read(cls) -> Machine:
         """Of this process."""
         cpus = len(os.sched_getaffinity(0))
-        return cls(environment=dict(os.environ), uid=os.getuid(), cpus=cpus, terminal=os.isatty(2))
+        return cls(dict(os.environ), os.getuid(), cpus, os.isatty(2), tuple(sys.argv[1:]))
 
     @property
     def cache_home(self) -> Path:
@@ -43,7 +46,7 @@ class Machine:
     def scratch(self) -> Path:
         """Where what is restored lies while an engine uses it: on a disk, since it is as large as the images are."""
         base = Path(self.environment.get("LAYERCACHE_SCRATCH") or self.environment.get("TMPDIR") or "/var/tmp")  # noqa: S108 - the engines' own default
-        return base / f"layercache-{self.uid}"
+        return base / f"layercache-{self.environment.get('_CONTAINERS_ROOTLESS_UID') or self.uid}"
 
     @property
     def rootless(self) -> bool:

@@ -34,8 +34,18 @@ class Build(Protocol):
     @property
     def transport(self) -> str: ...
 
+    @property
+    def image_id(self) -> str | None:
+        """`sha256:<hex>` of the image built, where there is one."""
+
+    def abandon(self, warning: str) -> None:
+        """Forget about the cache: the engine gets the build as it is."""
+
     def plan(self) -> None:
         """Work out stages, steps and keys without running the engine."""
+
+    def preview(self) -> None:
+        """Only look up what `restore` would bring, so that `stages` tells what is to be expected."""
 
     def restore(self) -> None:
         """Put what the store holds where the engine will find it."""

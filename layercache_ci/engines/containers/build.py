@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,16 +17,17 @@ from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.engines.containers import storage_conf
-from layercache_ci.engines.containers.engine import Engine, detect
-from layercache_ci.engines.containers.image_store import write_image_store
+from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
+from layercache_ci.engines.containers.image_store import RestoredImage, write_image_store
 from layercache_ci.engines.containers.images import Resolver, base_image
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import IMAGE, Lookup, Selection, look_up, select
+from layercache_ci.engines.containers.restore import IMAGE, Lookup, Selection, image_id, look_up, select
 from layercache_ci.engines.containers.save import Built, Saver
 from layercache_ci.engines.containers.storage import Storage, StoredImage
-from layercache_ci.engines.process import stream
+from layercache_ci.engines.containers.whole import Carrier, Carrying, unmount_below
+from layercache_ci.engines.process import ask, stream
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, InputError, PlanError
 from layercache_ci.report.model import Prediction, Reason, StageReport
@@ -36,6 +38,7 @@ from layercache_ci.store.model import Scopes, Store
 PLATFORM_ARGS_SINCE: Final = (1, 29)
 LABELS_EACH_UNTIL: Final = (1, 39)
 HEREDOCS_SINCE: Final = (1, 33)
+PUSH_SECONDS: Final = 3600
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Build:
     bytes_restored: int = 0
     image_store: Path | None = None
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
+    _carrying: Carrying | None = None
     _lookup: Lookup = field(default_factory=Lookup)
     _lost: dict[str, Reason] = field(default_factory=dict)
     _predictions: dict[int, list[Prediction]] = field(default_factory=dict)
@@ -67,6 +71,18 @@ class Build:
     @property
     def transport(self) -> str:
         return "image store"
+
+    @property
+    def image_id(self) -> str | None:
+        return None if self.reader.final_image is None else f"sha256:{self.reader.final_image}"
+
+    def abandon(self, warning: str) -> None:
+        """Forget about the cache: the engine gets the build as it is."""
+        self.warnings.append(warning)
+        self.plan_made, self.selection, self._predictions = None, Selection(), {}
+        if self.image_store is not None:
+            shutil.rmtree(self.image_store, ignore_errors=True)
+            self.image_store = None
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -138,15 +154,38 @@ class Build:
 
     def restore(self) -> None:
         """Write what the store holds of this build into an additional image store, ready for the engine."""
-        plan, store = self.plan_made, self.store
-        if plan is None or store is None:
+        self._look_up()
+        if self.store is not None and self.selection.images and not self._all_there():
+            self._write(self.store)
+        self._predict()
+
+    def _all_there(self) -> bool:
+        """Whether the engine kept its storage, and has all the images itself. Where one is missing all are restored: the
+        engine takes the first image that fits, and must not mix two lineages."""
+        try:
+            own = Storage(self.engine.graph_root)
+        except CacheError as error:
+            self.warnings.append(str(error))
+            return False
+        return all(own.has_image(image.image.id) for image in self.selection.images)
+
+    def preview(self) -> None:
+        """What `restore` would choose, without reading a layer."""
+        self._look_up()
+        self._predict()
+
+    def _look_up(self) -> None:
+        if self.plan_made is None or self.store is None:
             return
-        self._lookup = look_up(plan, store)
+        self._lookup = look_up(self.plan_made, self.store)
         self.warnings += self._lookup.warnings
         if not self.settings.no_cache:
-            self.selection = select(plan, self._lookup)
-        if self.selection.images:
-            self._write(store)
+            self.selection = select(self.plan_made, self._lookup)
+
+    def _predict(self) -> None:
+        plan = self.plan_made
+        if plan is None:
+            return
         depths = {index: self.selection.depth(plan.chain(index)) for index in plan.stages}
         self._predictions = predict(plan, depths, version=self.engine.buildah_minor)
 
@@ -174,20 +213,99 @@ class Build:
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code."""
         environment = dict(self.machine.environment)
+        carrier, target = self._carrier, self._deepest()
         if self.image_store is not None:
-            configuration = storage_conf.effective(environment, rootless=self.machine.rootless)
-            path = self.image_store / "storage.conf"
-            path.write_text(
-                storage_conf.dump(storage_conf.with_image_store(configuration, self.engine, self.image_store))
-            )
-            environment[storage_conf.VARIABLE] = str(path)
+            root = None if carrier is None else carrier.scratch
+            environment[storage_conf.VARIABLE] = str(self._configure(self.image_store, root))
+        if carrier is not None and target is not None and self.store is not None:
+            try:
+                self._carrying = carrier.begin(target, self.store)
+            except (CacheError, OSError) as error:
+                self.warnings.append(f"the restored image is brought after the build: {error}")
         return stream(self.engine.build_command(self.settings), environment, on_line=self.reader.feed, sink=sink)
 
+    @property
+    def _carrier(self) -> Carrier | None:
+        """How the result gets into the user's storage, None where the engine builds there itself."""
+        if self.image_store is None or self.settings.keep_store:
+            return None
+        return Carrier(self.engine, self.machine.environment, self.image_store.with_suffix(".build"))
+
+    def _configure(self, image_store: Path, root: Path | None) -> Path:
+        """Write the storage configuration of the build; `root` is where its own storage goes, None for the user's."""
+        configuration = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
+        path = image_store / "storage.conf"
+        if root is not None:
+            root.mkdir(parents=True)
+        path.write_text(storage_conf.dump(storage_conf.with_image_store(configuration, self.engine, image_store, root)))
+        return path
+
+    def _deepest(self) -> RestoredImage | None:
+        """The restored image that the result will most likely lie on."""
+        plan = self.plan_made
+        if plan is None:
+            return None
+        chain = plan.chain(plan.target)
+        depth = self.selection.depth(chain)
+        links = [self.selection.links[key] for key in chain[:depth]]
+        ids = [image for image in map(image_id, links) if image is not None]
+        return next((image for image in self.selection.images if ids and image.image.id == ids[-1]), None)
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that the engine built in. Raises CacheError where it can't be read."""
+        if self.image_store is None:
+            return Storage(self.engine.graph_root)
+        carrier = self._carrier
+        if carrier is None:
+            return Storage(self.engine.graph_root, (self.image_store,))
+        return Storage(carrier.scratch / "root", (self.image_store, self.engine.graph_root))
+
     def finish(self) -> None:
-        """Make the image whole, then push and describe it."""
+        """Make the image whole, push it, write down what it is."""
+        settings, carrier = self.settings, self._carrier
+        image = self._result()
+        if carrier is not None and image is not None:
+            arrived = self._carrying.wait() if self._carrying is not None else False
+            carrier.bring(image, self.storage, settings.tags)
+            if self._carrying is not None and arrived and self._carrying.image_id != image.id:
+                carrier.drop(self._carrying.image_id)
+        if settings.push:
+            for tag in settings.tags:
+                ask([self.engine.executable, "push", tag], self._later_environment(), timeout=PUSH_SECONDS)
+        if image is not None:
+            self._describe(image)
+
+    def _result(self) -> StoredImage | None:
+        """The image that the engine said it ended with."""
+        name = self.reader.final_image
+        return None if name is None else self.storage.image(name)
+
+    def _later_environment(self) -> dict[str, str]:
+        environment = dict(self.machine.environment)
+        if self.image_store is not None and self.settings.keep_store:
+            environment[storage_conf.VARIABLE] = str(self.image_store / "storage.conf")
+        return environment
+
+    def _describe(self, image: StoredImage) -> None:
+        settings = self.settings
+        if settings.iidfile is not None:
+            settings.iidfile.write_text(f"sha256:{image.id}")
+        if settings.metadata_file is not None:
+            found = {"containerimage.config.digest": f"sha256:{image.id}", "containerimage.digest": image.digest}
+            if settings.tags:
+                found["image.name"] = ",".join(settings.tags)
+            settings.metadata_file.write_text(json.dumps(found, indent=2) + "\n")
 
     def close(self) -> None:
-        """Take the image store away, unless the result is to stay on it."""
+        """Take away what only the build needed: its own storage and, unless the result is to stay there, the image
+        store."""
+        if self._carrying is not None and self._carrying.process.poll() is None:
+            self._carrying.stop()
+        carrier = self._carrier
+        if carrier is not None:
+            unmount_below(carrier.scratch)
+            shutil.rmtree(carrier.scratch, ignore_errors=True)
         if self.image_store is not None and not self.settings.keep_store:
             shutil.rmtree(self.image_store, ignore_errors=True)
 
@@ -228,11 +346,9 @@ class Build:
         plan, store = self.plan_made, self.store
         if plan is None or store is None:
             return Saved()
-        additional = [self.image_store] if self.image_store is not None else []
         built, missed = self._built(plan)
         try:
-            storage = Storage(self.engine.graph_root, additional)
-            saver = Saver(plan, storage, store, self.selection.links, self.machine.cpus)
+            saver = Saver(plan, self.storage, store, self.selection.links, self.machine.cpus)
             saved = saver.save(built, missed)
             self._touch(store)
             store.collect()
@@ -258,8 +374,12 @@ class Build:
 
 
 def prepare(settings: BuildSettings, machine: Machine) -> Build:
-    """The engine is found and asked, the store opened. Raises InputError."""
+    """The engine is found and asked, the store opened. For an ordinary user the program starts anew inside the user
+    namespace in which the engine keeps its files. Raises InputError."""
+    reason = enter_user_namespace(settings.engine, machine)
     engine = detect(settings.engine, machine)
     scopes = Scopes(("default",), "default")
     store = open_store(settings.store, folder=machine.cache_home, scopes=scopes, max_size=settings.max_size)
-    return Build(settings, machine, engine, store)
+    build = Build(settings, machine, engine, store if reason is None else None)
+    build.warnings += [reason] if reason is not None else []
+    return build

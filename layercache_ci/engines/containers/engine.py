@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,13 +96,32 @@ class Engine:
 
 def detect(choice: EngineChoice, machine: Machine) -> Engine:
     """The engine to use. InputError where the one that was asked for, or any, is not on PATH."""
+    name, executable = find(choice, machine)
+    return _describe(name, executable, machine.environment)
+
+
+def find(choice: EngineChoice, machine: Machine) -> tuple[str, str]:
+    """Name and path of the engine's program. Raises InputError where it is not on PATH."""
     names = ENGINES if choice == "auto" else (choice,)
-    path = machine.environment.get("PATH")
     for name in names:
-        executable = shutil.which(name, path=path)
+        executable = shutil.which(name, path=machine.environment.get("PATH"))
         if executable is not None:
-            return _describe(name, executable, machine.environment)
+            return name, executable
     raise InputError(f"--engine: {choice!r} needs {' or '.join(names)}, which is not on PATH; install it first")
+
+
+def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:
+    """For an ordinary user, start this program again inside `buildah unshare`: the files in the engine's storage belong
+    to users that only exist there. Does not come back where that works; else says why nothing is cached."""
+    if machine.uid == 0:
+        return None
+    name, executable = find(choice, machine)
+    try:
+        ask([executable, "unshare", "true"], machine.environment)
+    except EngineError as error:
+        return f"built without the cache: {name} has no user namespace here ({error}); see subuid(5) and newuidmap(1)"
+    command = [executable, "unshare", sys.executable, "-m", "layercache_ci", *machine.arguments]
+    os.execve(executable, command, dict(machine.environment))  # noqa: S606 - a new start, not a child
 
 
 def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Engine:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -35,7 +35,8 @@ def ship_layers(
     missing = sorted((layer for layer in asked.values() if layer.diff_id not in held), key=lambda layer: -layer.size)
     with ThreadPoolExecutor(workers) as pool:
         shipped = pool.map(lambda layer: _try_ship(storage, layer, store, workers), missing)
-        return {key: held[key] for key in asked if key in held} | {layer.diff_id: layer for layer in shipped if layer}
+        known = {**held, **{layer.diff_id: layer for layer in shipped if layer}}
+    return {diff_id: known[diff_id] for diff_id in asked if diff_id in known}
 
 
 def _try_ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) -> Layer | None:
@@ -49,14 +50,11 @@ def _try_ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) 
 
 
 def _ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) -> Layer:
-    tar_split = storage.tar_split(layer.id)
-    if not tar_split:
-        raise CacheError("the engine's storage keeps no tar-split for it")
-    folder = os.fspath(storage.layer_dir(layer.id))
+    tar_split = _tar_split(storage, layer)
     compressor = Compressor(threads=1 if layer.size < _SMALL else workers)
     found, size = hashlib.sha256(), 0
-    with tar_split.open("rb") as split, store.new_blob(ZSTD_LAYER) as blob:
-        for piece in assemble(split, lambda name: _open(folder, name)):
+    with store.new_blob(ZSTD_LAYER) as blob:
+        for piece in tar_of(storage, layer):
             found.update(piece)
             size += len(piece)
             if data := compressor.compress(piece):
@@ -65,6 +63,20 @@ def _ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) -> L
             raise CacheError(f"its files and tar-split make sha256:{found.hexdigest()}, not {layer.diff_id}")
         blob.write(compressor.finish())
         return Layer(layer.diff_id, size, blob.commit(), _ship_file(tar_split, TAR_SPLIT, store))
+
+
+def tar_of(storage: Storage, layer: StoredLayer) -> Iterator[bytes]:
+    """The layer's tar, made again out of its files; unverified. Raises CacheError and OSError."""
+    folder = os.fspath(storage.layer_dir(layer.id))
+    with _tar_split(storage, layer).open("rb") as split:
+        yield from assemble(split, lambda name: _open(folder, name))
+
+
+def _tar_split(storage: Storage, layer: StoredLayer) -> Path:
+    path = storage.tar_split(layer.id)
+    if path is None:
+        raise CacheError("the engine's storage keeps no tar-split for it")
+    return path
 
 
 def _open(folder: str, name: str) -> BinaryIO:

@@ -122,6 +122,12 @@ class Storage:
             top_layer = layer.parent
         return tuple(reversed(chain))
 
+    def has_image(self, image_id: str) -> bool:
+        return image_id in self._images
+
+    def has_layer(self, layer_id: str) -> bool:
+        return layer_id in self._layers
+
     def layer_dir(self, layer_id: str) -> Path:
         """Where the layer's files are."""
         return self._layer(layer_id)[0] / "overlay" / layer_id / "diff"

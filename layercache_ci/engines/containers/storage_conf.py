@@ -31,16 +31,21 @@ def effective(environment: Mapping[str, str], *, rootless: bool) -> dict[str, An
     return {}
 
 
-def with_image_store(configuration: Mapping[str, Any], engine: Engine, image_store: Path) -> dict[str, Any]:
-    """The same configuration, the places that the engine found written out, and `image_store` before all others."""
+def with_image_store(
+    configuration: Mapping[str, Any], engine: Engine, image_store: Path, root: Path | None
+) -> dict[str, Any]:
+    """The same configuration, the places that the engine found written out, and `image_store` before all others. With
+    `root` the storage itself is below it, and the engine's own is one more to read from."""
     storage = dict(configuration.get("storage") or {})
     options = dict(storage.get("options") or {})
-    options["additionalimagestores"] = [str(image_store), *options.get("additionalimagestores", ())]
+    stores = [str(image_store), *options.get("additionalimagestores", ())]
+    if root is not None:
+        stores.insert(1, str(engine.graph_root))
     storage |= {
         "driver": engine.driver,
-        "graphroot": str(engine.graph_root),
-        "runroot": str(engine.run_root),
-        "options": options,
+        "graphroot": str(engine.graph_root if root is None else root / "root"),
+        "runroot": str(engine.run_root if root is None else root / "run"),
+        "options": {**options, "additionalimagestores": stores},
     }
     # for an ordinary user this one, where the system's file sets it, would win over graphroot
     storage.pop("rootless_storage_path", None)
