@@ -5,6 +5,7 @@ Sources: Go 1.26's strconv and time; docker/go-units v0.5.0 (RAMInBytes); tonist
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,8 +17,10 @@ _UNITS: Final[Mapping[str, int]] = MappingProxyType(
     {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 )
 _DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^.0-9]+)")
+_DIGITS: Final = "[0-9](?:_?[0-9])*"
 _SIZE: Final = re.compile(
-    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE
+    rf"([+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?) ?(?:([kmgtp])(?:i?b)?|b)?",
+    re.IGNORECASE | re.ASCII,
 )
 _FIELD: Final = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)|([^",][^",]*|)(?=,|\Z)')
 
@@ -75,12 +78,13 @@ def nanoseconds(text: str) -> int:
 
 
 def bytes_of_memory(text: str) -> int:
-    """units.RAMInBytes: `64m`, `1.5 GiB`; units are powers of 1024."""
+    """units.RAMInBytes: `64m`, `1.5 GiB`; units are powers of 1024. Not the hexadecimal numbers that it takes."""
     found = _SIZE.fullmatch(text)
-    if found is None or (value := float(found.group(1))) < 0:
+    value = float(found.group(1)) if found else math.nan
+    if found is None or not 0 <= value < math.inf:
         raise ValueError(f"{text!r} is no size")
     power = "kmgtp".index(found.group(2).lower()) + 1 if found.group(2) else 0
-    return int(value * 1024**power)
+    return int(min(value * 1024.0**power, 2.0**63))
 
 
 def fields(text: str) -> list[str]:

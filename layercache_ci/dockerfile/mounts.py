@@ -25,7 +25,7 @@ _SWITCHES: Final = frozenset({"readonly", "ro", "readwrite", "rw", "required"})
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One `--mount`. What is absent or empty is None; `size` is in bytes, `mode` a number.
+    """One `--mount`. What is absent, empty or of size 0 is None; `size` is in bytes, `mode` a number.
 
     `env` may be empty: the variable then has the secret's own name.
     """
@@ -143,7 +143,7 @@ _KEYS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxyType(
         "id": ("id", _text),
         "sharing": ("sharing", _one_of("shared", "private", "locked")),
         "required": ("required", boolean),
-        "size": ("size", bytes_of_memory),
+        "size": ("size", lambda text: bytes_of_memory(text) or None),
         "env": ("env", str),
         "mode": ("mode", lambda text: unsigned(text, 8)),
         "uid": ("uid", lambda text: unsigned(text, 10)),
