@@ -197,7 +197,7 @@ def test_an_error_of_the_source_comes_through_and_leaves_no_process(tmp_path: Pa
 def test_a_full_disk_is_told_from_a_bad_layer(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
     try:
-        with pytest.raises(DestinationError, match="Wrote only|No space left on device"):
+        with pytest.raises(DestinationError, match=r"Wrote only|No space left on device"):
             unpack(tar_of(entry("f", bytes(200_000))), tmp_path / "x")
     finally:
         subprocess.run(["umount", tmp_path], check=True)
