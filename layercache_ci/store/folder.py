@@ -32,6 +32,9 @@ STALE: Final = 3600.0
 LOCK_PATIENCE: Final = 60.0
 """Seconds that a writer waits for another: the lock is held for moments only, so more means that its holder hangs."""
 
+_SIZE: Final = b"%020d\n"
+"""Always as long, so that it can be written over in one call; anything else is not read as a size."""
+
 _CAUSES: Final = {
     errno.ENOSPC: ("no space is left on its disk", "free some"),
     errno.EDQUOT: ("its disk quota is used up", "free some"),
@@ -148,13 +151,14 @@ class Folder:
 
     def set_size(self, size: int) -> None:
         """Under the lock."""
-        self.write("size", b"%d\n" % size)
+        self.write("size", _SIZE % size)
 
     def grow(self, size: int) -> None:
         """Under the lock, before the bytes appear: killed between the two, we count too much, never too little."""
         known = self.size()
         if known is not None:
-            self.set_size(known + size)
+            with self.path("size").open("r+b", buffering=0) as file:
+                file.write(_SIZE % (known + size))
 
     def clean(self, now: float) -> None:
         """Remove what killed writers left."""
