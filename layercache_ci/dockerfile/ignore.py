@@ -272,14 +272,9 @@ def _expression(pattern: str, escapes: str) -> tuple[Kind, str]:
         if char == "*" and pattern.startswith("*", at):
             at += 1
             at += pattern.startswith("/", at)
-            if at < len(pattern):
-                out.append("(.*/)?")
-                kind = "regexp"
-            elif kind == "exact":
-                kind = "prefix"
-            else:
-                out.append(".*")
-                kind = "regexp"
+            ends = at == len(pattern)
+            out.append(".*" if ends else "(.*/)?")
+            kind = "prefix" if ends and kind == "exact" else "regexp"
             kind = "suffix" if first else kind
         elif char in "*?":
             out.append("[^/]*" if char == "*" else "[^/]")

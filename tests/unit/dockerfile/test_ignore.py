@@ -129,6 +129,8 @@ def test_which_excluded_directories_are_entered(patterns: list[str], *, entered:
         (["**/a"], ["a", "b/a", "b/a/x/y"], ["a/x", "b/c/a/x"]),
         (["*", "!a"], ["b"], ["a", "a/b"]),
         (["a|b"], ["a", "ac", "xb"], ["c"]),
+        (["**", "!a/b"], ["a", "a/c", "c"], ["a/b", "a/b/d"]),
+        (["a/**", "b**"], ["a/b", "a/b/c", "bc"], ["a", "c/b"]),
         (["*", "!/a"], ["a"], []),
     ],
 )
