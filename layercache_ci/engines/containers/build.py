@@ -160,8 +160,8 @@ class Build:
         self._predict()
 
     def _all_there(self) -> bool:
-        """Whether the engine kept its storage, and has all the images itself. Where one is missing all are restored: the
-        engine takes the first image that fits, and must not mix two lineages."""
+        """Whether the engine kept its storage, and has all the images itself. Where one is missing all are restored:
+        the engine takes the first image that fits, and must not mix two lineages."""
         try:
             own = Storage(self.engine.graph_root)
         except CacheError as error:

@@ -121,7 +121,7 @@ def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:
     except EngineError as error:
         return f"built without the cache: {name} has no user namespace here ({error}); see subuid(5) and newuidmap(1)"
     command = [executable, "unshare", sys.executable, "-m", "layercache_ci", *machine.arguments]
-    os.execve(executable, command, dict(machine.environment))  # noqa: S606 - a new start, not a child
+    return os.execve(executable, command, dict(machine.environment))  # noqa: S606 - a new start, not a child
 
 
 def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Engine:
