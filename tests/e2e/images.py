@@ -1,0 +1,88 @@
+"""What an image holds, read straight from an engine's storage: config, and files with owner, mode and content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.engines import Engine
+
+OPAQUE = "trusted.overlay.opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str
+    config: dict[str, Any]
+    """What containers are run with: Env, Cmd, Labels, …"""
+    history: tuple[str, ...]
+    files: dict[str, tuple[object, ...]]
+    """Path → type and mode, owner, group, and the sha256 of the content or the target of a link. No times: a step that
+    ran again has new ones."""
+
+    def has(self, path: str, content: str) -> bool:
+        return self.files.get(path, (None,))[-1] == hashlib.sha256(content.encode()).hexdigest()
+
+
+def read_image(engine: Engine, name: str = "localhost/app:latest") -> Image:
+    """The image of that name in the engine's storage, or on the image stores that layercache left."""
+    roots = [engine.folder / "graph", *engine.folder.glob("tmp/layercache-*/store-*")]
+    images = [(root, image) for root in roots for image in entries(root, "images")]
+    root, found = next((root, image) for root, image in images if name in (image.get("names") or ()))
+    config = json.loads(read_big_data(root / "overlay-images" / found["id"], f"sha256:{found['id']}"))
+    layers = {layer["id"]: (root, layer.get("parent")) for root in reversed(roots) for layer in entries(root, "layers")}
+    chain: list[Path] = []
+    at = found.get("layer")
+    while at:
+        root, parent = layers[at]
+        chain.insert(0, root / "overlay" / at / "diff")
+        at = parent
+    files: dict[str, tuple[object, ...]] = {}
+    for layer in chain:
+        apply(layer, files)
+    history = tuple(entry.get("created_by", "") for entry in config["history"])
+    return Image(found["id"], config["config"], history, files)
+
+
+def entries(root: Path, kind: str) -> Iterator[dict[str, Any]]:
+    path = root / f"overlay-{kind}" / f"{kind}.json"
+    if path.exists():
+        yield from json.loads(path.read_bytes())
+
+
+def read_big_data(folder: Path, name: str) -> bytes:
+    import base64
+
+    return (folder / f"={base64.b64encode(name.encode()).decode()}").read_bytes()
+
+
+def apply(layer: Path, files: dict[str, tuple[object, ...]]) -> None:
+    """Put a layer's files, with overlayfs's whiteouts, over what is there."""
+    for parent, folders, names in os.walk(layer):
+        for name in (*folders, *names):
+            full = os.path.join(parent, name)  # noqa: PTH118 - as os.walk gives it
+            path, status = full.removeprefix(str(layer)), os.lstat(full)
+            whiteout = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+            if whiteout or not stat.S_ISDIR(status.st_mode) or is_opaque(full):
+                for below in [known for known in files if known == path or known.startswith(f"{path}/")]:
+                    del files[below]
+            if not whiteout:
+                files[path] = (oct(status.st_mode), status.st_uid, status.st_gid, content(full, status))
+
+
+def is_opaque(folder: str) -> bool:
+    return OPAQUE in os.listxattr(folder, follow_symlinks=False)
+
+
+def content(path: str, status: os.stat_result) -> str:
+    if stat.S_ISLNK(status.st_mode):
+        return os.readlink(path)  # noqa: PTH115 - Path.readlink() tidies up
+    if stat.S_ISREG(status.st_mode):
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return ""
