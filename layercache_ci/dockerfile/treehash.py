@@ -35,9 +35,15 @@ class StatCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._today = int(time.time()) // _DAY
+        self._loaded: dict[Path, dict[str, list[Any]]] = {}
 
     def load(self, root: Path) -> dict[str, list[Any]]:
         """What is known below `root`: path → device, inode, size, mtime, ctime, sha256, the day of its last use."""
+        if root not in self._loaded:
+            self._loaded[root] = self._read(root)
+        return self._loaded[root]
+
+    def _read(self, root: Path) -> dict[str, list[Any]]:
         try:
             checksum, _, data = self._file(root).read_bytes().partition(b"\n")
             if hashlib.sha256(data).hexdigest().encode() != checksum:
@@ -54,19 +60,24 @@ class StatCache:
         fresh: Mapping[str, tuple[Fingerprint, str]],
         used: Iterable[str],
     ) -> None:
-        """Adds `fresh` to what was loaded, renews `used`, drops what nobody asked for in 30 days; not for nothing."""
+        """Adds `fresh` to what was loaded, renews `used`, drops what nobody asked for in 30 days."""
+        # each use is written down once a day at most, so that a usual build only reads
         stale = [path for path in used if known[path][6] != self._today]
         if not fresh and not stale:
             return
         kept = {path: held for path, held in known.items() if held[6] > self._today - _FORGET_AFTER_DAYS}
         kept.update((path, [*known[path][:6], self._today]) for path in stale)
         kept.update((path, [*status, sha256, self._today]) for path, (status, sha256) in fresh.items())
+        self._loaded[root] = kept
         data = json.dumps(kept, separators=(",", ":")).encode()
         with suppress(OSError):
             self._path.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._path, prefix=".new-", delete=False) as file:
                 file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
-            Path(file.name).replace(self._file(root))
+            written = Path(file.name).replace(self._file(root))
+            for other in self._path.iterdir():
+                if other != written and other.stat().st_mtime < (self._today - _FORGET_AFTER_DAYS) * _DAY:
+                    other.unlink()
 
     def _file(self, root: Path) -> Path:
         return self._path / hashlib.sha256(os.fsencode(root)).hexdigest()

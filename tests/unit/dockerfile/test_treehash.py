@@ -106,7 +106,20 @@ def test_a_file_that_changes_between_walk_and_reading_is_not_cached(root: Path, 
     entries = walk(root, None)
     (root / "a").write_bytes(b"longer text")
     assert hash_files(root, entries, cache=cache, workers=1)["a"] == sha256(b"longer text")
-    assert sorted(cache.load(root)) == ["d/empty", "d/large"]
+    assert sorted(StatCache(tmp_path / "cache").load(root)) == ["d/empty", "d/large"]
+
+
+@pytest.mark.usefixtures("later")
+def test_steps_of_one_build_read_the_cache_once(root: Path, tmp_path: Path, reads: list[str]) -> None:
+    cache = StatCache(tmp_path / "cache")
+    entries = walk(root, None)
+    for entry in entries:
+        hash_files(root, [entry], cache=cache, workers=1)
+    for path in (tmp_path / "cache").iterdir():
+        path.unlink()
+    reads.clear()
+    hash_files(root, entries, cache=cache, workers=1)
+    assert reads == []
 
 
 @pytest.mark.usefixtures("later")
@@ -121,10 +134,10 @@ def test_a_damaged_cache_is_an_empty_one(root: Path, tmp_path: Path, reads: list
     written = {b"flip": flipped, b"truncate": data[:-3], b"not json": sha256(b"{").encode() + b"\n{"}
     file.write_bytes(written.get(damage, damage))
     reads.clear()
-    assert hashed(root, cache) == first
+    assert hashed(root, StatCache(tmp_path / "cache")) == first
     assert len(reads) == 3
     reads.clear()
-    assert hashed(root, cache) == first
+    assert hashed(root, StatCache(tmp_path / "cache")) == first
     assert reads == []
 
 
@@ -138,11 +151,15 @@ def test_a_cache_that_cannot_be_written_is_none(root: Path, tmp_path: Path) -> N
 def test_what_nobody_asks_for_is_forgotten(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed(root, StatCache(tmp_path / "cache"))
     (root / "d/large").unlink()
+    other_context = tmp_path / "cache/other"
+    other_context.touch()
+    os.utime(other_context, (time.time() - 40 * 86400,) * 2)
     now = time.time()
     for days, left in ((20, ["a", "d/empty", "d/large"]), (40, ["a", "d/empty"])):
         monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
         hashed(root, StatCache(tmp_path / "cache"))
         assert sorted(StatCache(tmp_path / "cache").load(root)) == left
+    assert not other_context.exists()
 
 
 @pytest.mark.usefixtures("later")
