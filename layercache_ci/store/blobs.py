@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from layercache_ci.errors import BlobDamaged, BlobNotFound, StoreUnavailable
@@ -73,7 +74,7 @@ class Blobs:
             if os.fstat(file.fileno()).st_size != descriptor.size:
                 with file:
                     raise self._damaged(descriptor, file)
-        return io.BufferedReader(_Verified(file, descriptor, self._damaged), _BUFFER)
+        return BlobReader(_Verified(file, descriptor, self._damaged), _BUFFER)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         first = offset // BLOCK
@@ -152,6 +153,19 @@ class _Verified(io.RawIOBase):
         at_end = not data or self._position >= self._descriptor.size
         if at_end and f"sha256:{self._hash.hexdigest()}" != self._descriptor.digest:
             raise self._damaged(self._descriptor, self._file)
+
+
+class BlobReader(io.BufferedReader):
+    """Where a decoder gives up in the middle, the blob may be why: it is then read on to its end, which finds out."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            with suppress(BlobDamaged, OSError):
+                while self.read(_BUFFER):
+                    pass
+        super().__exit__(kind, value, trace)
 
 
 class LocalBlobWriter:

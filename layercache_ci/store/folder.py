@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,7 +80,7 @@ class Folder:
 
     def temporary(self) -> tuple[Path, BinaryIO]:
         """A new file that nobody sees: its path, and the file, unbuffered."""
-        name = f"tmp/{secrets.token_hex(16)}"
+        name = f"tmp/{os.urandom(16).hex()}"
         file: BinaryIO = self._made(name, lambda path: path.open("xb", buffering=0))
         return self.path(name), file
 
@@ -102,7 +101,7 @@ class Folder:
 
     def point(self, name: str, target: str) -> None:
         """Let a symbolic link appear: atomic, and it takes no block of the disk."""
-        temporary = f"tmp/{secrets.token_hex(16)}"
+        temporary = f"tmp/{os.urandom(16).hex()}"
         self._made(temporary, lambda path: path.symlink_to(target))
         try:
             self.publish(self.path(temporary), name)

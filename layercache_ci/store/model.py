@@ -107,7 +107,9 @@ class Store(Protocol):
         """Those of `digests` that are held whole."""
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """The blob's bytes from its start; reading to the end verifies size and digest (BlobDamaged)."""
+        """The blob's bytes from its start; reading to the end verifies size and digest (BlobDamaged). Used as a
+        context manager: one that an exception leaves early is read to its end all the same, since a decoder that gives
+        up is often how damage first shows; a damaged blob is no longer held."""
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         """Bytes [offset, offset+length) of a blob, each verified against the digests of the blocks they lie in."""

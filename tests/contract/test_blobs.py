@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from contextlib import suppress
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -121,6 +122,41 @@ def test_damage_shows_no_later_than_the_last_byte(backend: Backend) -> None:
     backend.alter_blob(blob.digest, 0)
     with store.open_blob(blob) as stream, pytest.raises(BlobDamaged):
         stream.read(10)
+
+
+def give_up(stream: BinaryIO) -> None:
+    stream.read(10)
+    raise ValueError("a decoder that does not know these bytes")
+
+
+def test_damage_is_found_out_where_a_decoder_gives_up(backend: Backend) -> None:
+    store = backend.open()
+    blob = put_blob(store, BIG)
+    for damage in (False, True):
+        if damage:
+            backend.alter_blob(blob.digest, len(BIG) - 1)
+        with pytest.raises(ValueError, match="decoder"), store.open_blob(blob) as stream:
+            give_up(stream)
+        assert store.contains([blob.digest]) == (frozenset() if damage else {blob.digest})
+
+
+def test_a_reader_may_stop_early(backend: Backend) -> None:
+    store = backend.open()
+    blob = put_blob(store, BIG)
+    with store.open_blob(blob) as stream:
+        assert stream.read(10) == BIG[:10]
+    assert store.contains([blob.digest]) == {blob.digest}
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB, len(BIG) - 1])
+def test_a_range_of_a_truncated_blob(backend: Backend, size: int) -> None:
+    store = backend.open()
+    blob = put_blob(store, BIG)
+    backend.truncate_blob(blob.digest, size)
+    with pytest.raises(BlobDamaged):
+        store.read_range(blob, len(BIG) - 10, 10)
+    with pytest.raises(BlobNotFound):
+        store.read_range(blob, 0, 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB, len(BIG) - 1])
