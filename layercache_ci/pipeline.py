@@ -58,6 +58,8 @@ def build(settings: BuildSettings, machine: Machine, *, say: Callable[[str], Non
         raise
     report = _report(run, code, clock)
     _write(report, settings, say)
+    for note in run.notes:
+        say(note)
     log = machine.scratch / "save.log"
     if not settings.wait and (child := detach(log)):
         say(f"saving in the background: process {child}, its output in {log}")

@@ -23,6 +23,8 @@ class Build(Protocol):
     faults of the cache are added to `warnings`."""
 
     warnings: list[str]
+    notes: list[str]
+    """Lines that the user needs for what comes next."""
     bytes_restored: int
 
     @property

@@ -50,6 +50,7 @@ class Build:
     engine: Engine
     store: Store | None
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     plan_made: Plan | None = None
     selection: Selection = field(default_factory=Selection)
     bytes_restored: int = 0
@@ -275,6 +276,11 @@ class Build:
                 ask([self.engine.executable, "push", tag], self._later_environment(), timeout=PUSH_SECONDS)
         if image is not None:
             self._describe(image)
+        if settings.keep_store and self.image_store is not None:
+            self.notes.append(
+                "the image's lower layers are in an image store of their own; later commands of this job need "
+                f"{storage_conf.VARIABLE}={self.image_store / 'storage.conf'}"
+            )
 
     def _result(self) -> StoredImage | None:
         """The image that the engine said it ended with."""

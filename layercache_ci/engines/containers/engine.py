@@ -17,6 +17,8 @@ from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, EngineChoice, Machine
 
 ENGINES: Final = ("buildah", "podman")
+PULL_WORDS_SINCE: Final = (1, 39)
+PULL_ALWAYS: Final = (1, 43)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,21 @@ class Engine:
         return (self.executable, "image", "inspect")
 
     def pull_policy(self, settings: BuildSettings) -> str:
-        """`missing`, `newer`, `always` or `never`: what the engine will do for FROM with our options."""
+        """`missing`, `newer`, `always` or `never`: what the engine will do for FROM with our options. The words have
+        changed their meaning: `--pull` alone is `newer` to an old Buildah, `always` to a new one and to Podman."""
+        policy = "newer" if settings.pull else "missing"
+        old = self.name == "buildah" and self.buildah_minor < PULL_WORDS_SINCE
+        plain = (
+            "newer" if old else "always" if self.name == "podman" or self.buildah_minor >= PULL_ALWAYS else "missing"
+        )
         for option in settings.engine_options:
-            if option == "--pull-always":
-                return "always"
-            if option == "--pull-never":
-                return "never"
-            if option.startswith("--pull"):
-                value = option.partition("=")[2] or "true"
-                return {"true": "newer", "false": "missing", "ifnewer": "newer", "ifmissing": "missing"}.get(
-                    value, value
-                )
-        return "newer" if self.name == "buildah" or settings.pull else "missing"
+            name, _, value = option.partition("=")
+            if name in {"--pull-always", "--pull-never"}:
+                policy = name.removeprefix("--pull-")
+            elif name == "--pull":
+                known = {"": plain, "true": plain, "always": "always", "never": "never", "newer": "newer"}
+                policy = "missing" if old and value == "newer" else known.get(value.lower(), "missing")
+        return policy
 
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
@@ -90,7 +95,8 @@ class Engine:
         if settings.no_cache:
             words.append("--no-cache")
         if settings.pull:
-            words.append("--pull=newer" if self.name == "podman" else "--pull=true")
+            old = self.name == "buildah" and self.buildah_minor < PULL_WORDS_SINCE
+            words.append("--pull=true" if old else "--pull=newer")
         return [*words, *settings.engine_options, settings.context]
 
 

@@ -94,7 +94,8 @@ class OutputReader:
         last = self._current.get(stage)
         if last is None:
             return step == 1
-        return step == last.number + 1 and steps == last.of
+        # triggers of the base image are counted only once FROM is done
+        return step == last.number + 1 and (steps == last.of or (last.number == 1 and steps > last.of))
 
     def _begin(self, match: re.Match[str]) -> None:
         stage, number, of = int(match["stage"] or 1), int(match["step"]), int(match["steps"])

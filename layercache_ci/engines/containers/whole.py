@@ -3,8 +3,8 @@
 A build whose lower layers lie in an additional image store must not leave its image in the user's storage: when that
 store goes, every command there fails. So such a build has a storage of its own, and the user's gets the image by
 skopeo: first, while the build runs, the deepest image that was restored; then the result, whose lower layers are there
-by then, so that only the new ones are written. What skopeo reads is an OCI image layout on disk; it asks for no layer that the
-storage has, so the second layout holds the new ones only.
+by then, so that only the new ones are written. What skopeo reads is an OCI image layout on disk; it asks for no layer
+that the storage has, so the second layout holds the new ones only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,170 @@
+"""The result is where the plain command would leave it, whole, on every engine; and what fails, fails as it should."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeEngine
+from tests.lab.engines import KINDS, Engine
+from tests.lab.lab import Lab
+
+DOCKERFILE = """ARG BASE
+FROM $BASE AS builder
+COPY seed /seed
+RUN sh -c 'cat /seed /seed > /made; ln -s made /link; chmod 4711 /made'
+FROM $BASE
+COPY --from=builder /made /made
+RUN echo one > /one
+COPY message /message
+RUN cat /message /made > /all
+"""
+
+
+class Workplace:
+    """A context, a store and the base image; every build gets an engine of its own."""
+
+    def __init__(self, lab: Lab, make_engine: MakeEngine, name: str) -> None:
+        self.lab, self.name, self._make = lab, name, make_engine
+        self.context, self.store = lab.scratch(), lab.scratch()
+        (self.context / "Dockerfile").write_text(DOCKERFILE)
+        (self.context / "seed").write_text("seed\n")
+        (self.context / "message").write_text("hello\n")
+        for folder in (self.context, self.store):
+            folder.chmod(0o777)
+
+    def engine(self) -> Engine:
+        return self._make(self.name)
+
+    def build(self, engine: Engine, *options: str | Path, check: bool = True) -> tuple[int, dict[str, Any], str]:
+        """Exit code, report and what was printed."""
+        report = self.store / "report.json"
+        done = engine.build(
+            "--store", f"local:{self.store / 'cache'}", "--report", report, "--network", "host",
+            "--build-arg", f"BASE={self.lab.busybox}", *options, self.context, check=check,
+        )  # fmt: skip
+        return done.returncode, json.loads(report.read_text()), done.stdout + done.stderr
+
+
+@pytest.fixture
+def place(lab: Lab, make_engine: MakeEngine, request: pytest.FixtureRequest) -> Workplace:
+    return Workplace(lab, make_engine, getattr(request, "param", "buildah-1.28"))
+
+
+def totals(report: dict[str, Any]) -> tuple[int, int]:
+    return report["totals"]["hits"], report["totals"]["misses"]
+
+
+@pytest.mark.parametrize("place", KINDS, indirect=True)
+def test_a_warm_build_leaves_a_whole_image(place: Workplace) -> None:
+    """Cold, emptied, all hit, emptied, one file changed; the image is used after all that layercache made is gone."""
+    _, cold, _ = place.build(place.engine(), "-t", "localhost/app:1")
+    warm_engine = place.engine()
+    _, warm, said = place.build(warm_engine, "-t", "localhost/app:1")
+    (place.context / "message").write_text("changed\n")
+    changed_engine = place.engine()
+    _, changed, _ = place.build(changed_engine, "-t", "localhost/app:1", "-t", "localhost/app:2")
+
+    assert totals(cold) == (0, 6), cold
+    assert totals(warm) == (6, 0), said
+    assert warm["totals"]["bytes_saved"] == 0
+    assert totals(changed) == (4, 2), changed
+    for engine, text in ((warm_engine, "hello"), (changed_engine, "changed")):
+        whole(engine, text)
+    assert (
+        "localhost/app:2"
+        in changed_engine.run(
+            "images",
+            "--format",
+            "{{.Name}}:{{.Tag}}" if changed_engine.program == "buildah" else "{{.Repository}}:{{.Tag}}",
+        ).stdout
+    )
+
+
+def whole(engine: Engine, text: str) -> None:
+    """The image can be read, saved elsewhere layer by layer, and built upon, by plain commands."""
+    layout = engine.folder / "layout"
+    if engine.program == "podman":
+        engine.run("save", "--format", "oci-archive", "-o", engine.folder / "saved.tar", "localhost/app:1")
+    else:
+        engine.run("push", "localhost/app:1", f"oci:{layout}:app")
+        assert json.loads((layout / "index.json").read_text())["manifests"]
+    (engine.folder / "next").mkdir()
+    (engine.folder / "next" / "Dockerfile").write_text("FROM localhost/app:1\nRUN cat /all; ls -l /made\n")
+    (engine.folder / "next").chmod(0o777)
+    said = engine.run("build", "--pull=never", "--network", "host", engine.folder / "next").stdout
+    assert text in said
+    assert "-rws--x--x" in said
+
+
+def test_with_keep_store_the_result_stays_on_the_image_store(place: Workplace) -> None:
+    place.build(place.engine(), "-t", "localhost/app:1")
+    engine = place.engine()
+    _, report, said = place.build(engine, "-t", "localhost/app:1", "--keep-store")
+    assert totals(report) == (6, 0)
+    line = next(line for line in said.splitlines() if "CONTAINERS_STORAGE_CONF=" in line)
+    kept = Engine(
+        engine.name, engine.program, engine.folder,
+        {**engine.environment, "CONTAINERS_STORAGE_CONF": line.partition("CONTAINERS_STORAGE_CONF=")[2]},
+        engine.prefix, engine.layercache,
+    )  # fmt: skip
+    whole(kept, "hello")
+
+
+def test_a_failing_step_keeps_its_own_exit_code_and_what_was_finished(place: Workplace) -> None:
+    good = (place.context / "Dockerfile").read_text()
+    (place.context / "Dockerfile").write_text(good.replace("RUN cat /message", "RUN echo sorry; exit 42 #"))
+    code, report, said = place.build(place.engine(), check=False)
+    assert code == 42
+    assert "sorry" in said
+    assert (report["exit_code"], report["failed_in"], report["saved"]) == (42, "engine", True)
+
+    (place.context / "Dockerfile").write_text(good)
+    _, fixed, _ = place.build(place.engine(), "-t", "localhost/app:1")
+    assert totals(fixed) == (5, 1)
+
+
+def test_no_wait_saves_in_the_background(place: Workplace) -> None:
+    engine = place.engine()
+    code, _, said = place.build(engine, "-t", "localhost/app:1", "--no-wait")
+    assert code == 0
+    pid = int(said.split("saving in the background: process ")[1].split(",")[0])
+    until = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert json.loads((place.store / "report.json").read_text())["saved"] is True
+    _, warm, _ = place.build(place.engine(), "-t", "localhost/app:1")
+    assert totals(warm) == (6, 0)
+
+
+def test_a_store_that_can_not_be_used_is_a_warning(place: Workplace) -> None:
+    (place.store / "cache").write_text("a file where the store's folder should be")
+    code, report, said = place.build(place.engine(), "-t", "localhost/app:1")
+    assert code == 0
+    assert report["saved"] is False
+    assert "warning: " in said
+    assert totals(report) == (0, 6)
+
+
+def test_a_stopped_build_ends_like_the_engine_and_leaves_nothing_behind(place: Workplace) -> None:
+    (place.context / "Dockerfile").write_text("ARG BASE\nFROM $BASE\nRUN echo begun; sleep 600\n")
+    engine = place.engine()
+    process = subprocess.Popen(
+        [*engine.prefix, *engine.layercache, "build", "--engine", engine.program, "--network", "host",
+         "--store", f"local:{place.store}", "--build-arg", f"BASE={place.lab.busybox}", place.context],
+        env=dict(engine.environment), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while "begun" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    left = [path for path in (engine.folder / "tmp").glob("layercache-*/*") if path.name != "save.log"]
+    assert left == []
