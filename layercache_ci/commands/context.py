@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layercache_ci.dockerfile.context import Context, Entry, open_context
+from layercache_ci.errors import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,9 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises InputError for a context, or an ignore file, that BuildKit's client refuses."""
+    """Raises InputError for a context, Dockerfile or ignore file that is missing or that BuildKit's client refuses."""
     directory: Path = arguments.directory
-    context = open_context(directory, arguments.file or directory / "Dockerfile", family="buildkit")
+    file: Path = arguments.file or directory / "Dockerfile"
+    context = open_context(directory, file, family="buildkit")
+    beside = file.with_name(f"{file.name}.dockerignore")
+    if arguments.file and not file.exists() and context.ignore_file != beside:
+        raise InputError(f'Dockerfile "{file}" does not exist: name one relative to the current directory')
     if arguments.json:
         json.dump(as_json(context), sys.stdout)
         sys.stdout.write("\n")

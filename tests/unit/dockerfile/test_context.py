@@ -214,6 +214,16 @@ def test_the_command_refuses_a_bad_pattern_in_one_line(tmp_path: Path, capsys: p
     assert captured.err.count("\n") == 1
 
 
+def test_the_command_refuses_a_dockerfile_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path, "Dockerfile")
+    assert (
+        cli.run(["context", str(tmp_path)]) == cli.run(["context", str(tmp_path), "-f", f"{tmp_path}/Dockerfile"]) == 0
+    )
+    capsys.readouterr()
+    assert cli.run(["context", str(tmp_path), "-f", f"{tmp_path}/missing"]) == 2
+    assert f'Dockerfile "{tmp_path}/missing" does not exist: name one' in capsys.readouterr().err
+
+
 def test_an_ignore_file_that_is_refused_while_it_is_tried(tmp_path: Path) -> None:
     tree(tmp_path, "a")
     (tmp_path / ".dockerignore").write_bytes(b"\xef\xbb\xbfok\r\n#x\r\n![z-a] \r\n[z-a]\r\n")
