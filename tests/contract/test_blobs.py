@@ -140,6 +140,19 @@ def test_damage_is_found_out_where_a_decoder_gives_up(backend: Backend) -> None:
         assert store.contains([blob.digest]) == (frozenset() if damage else {blob.digest})
 
 
+def test_damage_that_was_healed_meanwhile_takes_nothing_away(backend: Backend) -> None:
+    store = backend.open()
+    blob = put_blob(store, BIG)
+    backend.alter_blob(blob.digest, len(BIG) - 1)
+    with store.open_blob(blob) as stream:
+        stream.read(10)
+        put_blob(store, BIG)
+        with suppress(BlobDamaged):
+            stream.read()
+    assert store.contains([blob.digest]) == {blob.digest}
+    assert read_blob(store, blob) == BIG
+
+
 def test_a_reader_may_stop_early(backend: Backend) -> None:
     store = backend.open()
     blob = put_blob(store, BIG)

@@ -33,6 +33,18 @@ def test_the_least_recently_used_record_goes_first(backend: Backend) -> None:
     assert store.contains([descriptor_of(filled(b"b")).digest]) == frozenset()
 
 
+def test_a_save_that_finds_its_chain_held_is_a_use(backend: Backend) -> None:
+    store = backend.open(max_size=150 * KIB)
+    first = save(store, [("a", filled(b"a"))], stage="a")
+    backend.age(OLD)
+    save(store, [("b", filled(b"b"))], stage="b")
+    backend.age(OLD)
+    assert not store.put_record(record(*first.chain, created="2027-01-01T00:00:00Z"))
+    store.collect()
+    assert store.lookup(NAMESPACE, ["a"]) == Match(first, 1)
+    assert store.lookup(NAMESPACE, ["b"]) is None
+
+
 def test_under_the_limit_nothing_goes(backend: Backend) -> None:
     store = backend.open(max_size=250 * KIB)
     put_blob(store, filled(b"u"))
