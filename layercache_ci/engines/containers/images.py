@@ -24,7 +24,6 @@ def base_image(reference: str, identity: str, config: Mapping[str, Any], *, note
         reference=reference,
         identity=identity,
         environment={name: value for name, _, value in pairs},
-        working_dir=inner.get("WorkingDir") or "",
         triggers=tuple(inner.get("OnBuild") or ()),
         note=note,
     )
@@ -59,7 +58,6 @@ class Resolver:
                     known.reference,
                     known.identity,
                     known.environment,
-                    known.working_dir,
                     known.triggers,
                     f"{reference}: the registry can't be asked ({error}); {said}",
                 )
