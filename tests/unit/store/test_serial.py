@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layercache_ci.errors import CacheError
@@ -40,6 +40,7 @@ SAMPLE = record(
 )
 
 
+@settings(deadline=None)
 @given(records)
 def test_a_record_comes_back_as_it_went(original: StepRecord) -> None:
     assert serial.decode(serial.encode(original)) == original
@@ -124,12 +125,14 @@ def test_a_later_version_is_said_to_be_one() -> None:
         serial.decode(mutated(["version"], 2))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100) | st.binary(max_size=100).map(lambda data: serial.ZSTD_MAGIC + data))
 def test_any_other_bytes_are_a_cache_error(data: bytes) -> None:
     with pytest.raises(CacheError):
         serial.decode(data)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_cut_or_altered_it_is_an_error_or_a_record(data: st.DataObject) -> None:
     encoded = bytearray(serial.encode(SAMPLE))
