@@ -15,6 +15,7 @@ from layercache_ci.engines import prepare
 from layercache_ci.engines.protocol import Build, Saved
 from layercache_ci.errors import EngineError
 from layercache_ci.report.model import Report, Seconds
+from layercache_ci.report.progress import Voice
 from layercache_ci.report.text import summary
 from layercache_ci.settings import BuildSettings, Machine
 
@@ -41,30 +42,30 @@ class Clock:
         return Seconds(**self.spent, total=time.monotonic() - self.started)
 
 
-def build(settings: BuildSettings, machine: Machine, *, say: Callable[[str], None]) -> int:
-    """Build, and give the exit code: the engine's own. `say` gets our lines for people. Raises InputError and, where
+def build(settings: BuildSettings, machine: Machine, *, voice: Voice) -> int:
+    """Build, and give the exit code: the engine's own. Raises InputError and, where
     the engine can't be run, EngineError."""
     clock = Clock()
-    with clock.stage("plan"):
+    with clock.stage("plan"), voice.doing("planning"):
         run = prepare(settings, machine)
         _guard(run, run.plan)
-    with clock.stage("restore"):
+    with clock.stage("restore"), voice.doing("restoring"):
         _guard(run, run.restore)
     try:
         with clock.stage("build"):
-            code = _run(run, settings, say)
+            code = _run(run, settings, voice)
     except BaseException:
         run.close()
         raise
     report = _report(run, code, clock)
-    _write(report, settings, say)
+    _write(report, settings, voice)
     for note in run.notes:
-        say(note)
+        voice.say(note)
     log = machine.scratch / "save.log"
     if not settings.wait and (child := detach(log)):
-        say(f"saving in the background: process {child}, its output in {log}")
+        voice.say(f"saving in the background: process {child}, its output in {log}")
         return code
-    _complete(run, report, clock, settings, say)
+    _complete(run, report, clock, settings, voice)
     return code
 
 
@@ -76,10 +77,10 @@ def _guard(run: Build, stage: Callable[[], None]) -> None:
         run.abandon(f"built without the cache: {type(error).__name__}: {error}")
 
 
-def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings, say: Callable[[str], None]) -> None:
+def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings, voice: Voice) -> None:
     """Save, and write the report again with what came of it."""
     try:
-        with clock.stage("save"):
+        with clock.stage("save"), voice.doing("saving"):
             saved = run.save()
     except Exception as error:  # noqa: BLE001 - as above: the image is there
         saved = Saved(warnings=(f"not saved: {type(error).__name__}: {error}",))
@@ -87,9 +88,9 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
         run.close()
     report = replace(report, saved=not saved.warnings, bytes_saved=saved.size, seconds=clock.seconds())
     report = report.warn(*saved.warnings)
-    _write(report, settings, say)
+    _write(report, settings, voice)
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
-        say(line)
+        voice.say(line)
 
 
 def detach(log: Path) -> int:
@@ -108,14 +109,15 @@ def detach(log: Path) -> int:
     return child
 
 
-def _run(run: Build, settings: BuildSettings, say: Callable[[str], None]) -> int:
+def _run(run: Build, settings: BuildSettings, voice: Voice) -> int:
     sink: BinaryIO | None = None if settings.quiet else sys.stdout.buffer
     code = run.run(sink)
     if code == 0:
         try:
-            run.finish()
+            with voice.doing("bringing the image into the storage"):
+                run.finish()
         except EngineError as error:
-            say(f"error: {error}")
+            voice.say(f"error: {error}")
             return ENGINE_FAILED
         if settings.quiet and run.image_id is not None:
             print(run.image_id)  # noqa: T201 - what --quiet promises
@@ -136,10 +138,10 @@ def _report(run: Build, code: int, clock: Clock) -> Report:
     )
 
 
-def _write(report: Report, settings: BuildSettings, say: Callable[[str], None]) -> None:
+def _write(report: Report, settings: BuildSettings, voice: Voice) -> None:
     if settings.report is None:
         return
     try:
         report.write(settings.report)
     except OSError as error:
-        say(f"warning: --report {settings.report}: {error}")
+        voice.say(f"warning: --report {settings.report}: {error}")

@@ -7,6 +7,7 @@ import sys
 
 from layercache_ci.commands.options import configure_build, configure_run, settings_of
 from layercache_ci.pipeline import build
+from layercache_ci.report.progress import Voice
 from layercache_ci.settings import Machine
 
 
@@ -18,9 +19,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     machine = Machine.read()
     settings = settings_of(arguments, arguments.rest, machine)
-    return build(settings, machine, say=say)
-
-
-def say(line: str) -> None:
-    """Our lines go to standard error, so that standard output stays the engine's own."""
-    print(f"layercache: {line}", file=sys.stderr, flush=True)
+    terminal = settings.progress == "tty" or (settings.progress == "auto" and machine.terminal)
+    return build(settings, machine, voice=Voice(sys.stderr, terminal=terminal))
