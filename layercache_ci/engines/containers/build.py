@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from layercache_ci.dockerfile.context import open_context
 from layercache_ci.dockerfile.parser import parse
@@ -127,7 +127,7 @@ class Build:
             build_contexts=settings.build_contexts,
             labels=settings.labels,
             label_each=minor <= LABELS_EACH_UNTIL,
-            cache=StatCache(self.machine.cache_home / "stat.sqlite"),
+            cache=StatCache(self.machine.cache_home / "hashes"),
             workers=self.machine.cpus,
         )
         resolver = Resolver(
@@ -188,7 +188,7 @@ class Build:
         if plan is None:
             return
         depths = {index: self.selection.depth(plan.chain(index)) for index in plan.stages}
-        self._predictions = predict(plan, depths, version=self.engine.buildah_minor)
+        self._predictions = predict(plan, depths, self.selection.offered, version=self.engine.buildah_minor)
 
     def _write(self, store: Store) -> None:
         place = self.machine.scratch / f"store-{time.time_ns():x}"
@@ -214,16 +214,19 @@ class Build:
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code."""
         environment = dict(self.machine.environment)
+        options: list[str] = []
         carrier, target = self._carrier, self._deepest()
         if self.image_store is not None:
-            root = None if carrier is None else carrier.scratch
-            environment[storage_conf.VARIABLE] = str(self._configure(self.image_store, root))
+            configuration = self._configure(self.image_store, None if carrier is None else carrier.scratch)
+            environment[storage_conf.VARIABLE] = str(self.image_store / "storage.conf")
+            options = storage_conf.as_options(configuration) if self.machine.rootless else []
         if carrier is not None and target is not None and self.store is not None:
             try:
                 self._carrying = carrier.begin(target, self.store)
             except (CacheError, OSError) as error:
                 self.warnings.append(f"the restored image is brought after the build: {error}")
-        return stream(self.engine.build_command(self.settings), environment, on_line=self.reader.feed, sink=sink)
+        command = self.engine.build_command(self.settings, options)
+        return stream(command, environment, on_line=self.reader.feed, sink=sink)
 
     @property
     def _carrier(self) -> Carrier | None:
@@ -232,14 +235,14 @@ class Build:
             return None
         return Carrier(self.engine, self.machine.environment, self.image_store.with_suffix(".build"))
 
-    def _configure(self, image_store: Path, root: Path | None) -> Path:
+    def _configure(self, image_store: Path, root: Path | None) -> dict[str, Any]:
         """Write the storage configuration of the build; `root` is where its own storage goes, None for the user's."""
-        configuration = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
-        path = image_store / "storage.conf"
+        found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
+        configuration = storage_conf.with_image_store(found, self.engine, image_store, root)
+        (image_store / "storage.conf").write_text(storage_conf.dump(configuration))
         if root is not None:
             root.mkdir(parents=True)
-        path.write_text(storage_conf.dump(storage_conf.with_image_store(configuration, self.engine, image_store, root)))
-        return path
+        return configuration
 
     def _deepest(self) -> RestoredImage | None:
         """The restored image that the result will most likely lie on."""

@@ -52,6 +52,21 @@ def with_image_store(
     return {**configuration, "storage": storage}
 
 
+def as_options(configuration: Mapping[str, Any]) -> list[str]:
+    """The same as options of the command: for an ordinary user Podman and Buildah take `graphroot` from no file that
+    CONTAINERS_STORAGE_CONF names (seen in 1.28 and 1.43), and options given make them drop those of the file."""
+    storage = configuration["storage"]
+    options = storage["options"]
+    given = [f"overlay.imagestore={store}" for store in options["additionalimagestores"]]
+    given += [f"overlay.{name}={value}" for name, value in options.get("overlay", {}).items()]
+    words = [
+        f"--root={storage['graphroot']}",
+        f"--runroot={storage['runroot']}",
+        f"--storage-driver={storage['driver']}",
+    ]
+    return words + [f"--storage-opt={option}" for option in given]
+
+
 def dump(table: Mapping[str, Any], path: Sequence[str] = ()) -> str:
     """`table` as TOML. storage.conf has strings, numbers, booleans and lists of strings, whose JSON is TOML too."""
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}

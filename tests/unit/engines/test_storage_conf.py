@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from layercache_ci.engines.containers.engine import Engine
-from layercache_ci.engines.containers.storage_conf import dump, effective, with_image_store
+from layercache_ci.engines.containers.storage_conf import as_options, dump, effective, with_image_store
 from layercache_ci.errors import CacheError
 
 ENGINE = Engine("buildah", "/usr/bin/buildah", "1.28.2", "1.28.2", Path("/g"), Path("/r"), "overlay")
@@ -57,3 +57,17 @@ def test_an_ordinary_user_has_a_file_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     (tmp_path / "containers" / "storage.conf").write_text('[storage]\ndriver = "vfs"\n')
     assert effective({"XDG_CONFIG_HOME": str(tmp_path)}, rootless=True) == {"storage": {"driver": "vfs"}}
+
+
+def test_an_ordinary_users_build_gets_it_as_options() -> None:
+    told = with_image_store(tomllib.loads(TEXT), ENGINE, Path("/ours"), Path("/build"))
+    assert as_options(told) == [
+        "--root=/build/root",
+        "--runroot=/build/run",
+        "--storage-driver=overlay",
+        "--storage-opt=overlay.imagestore=/ours",
+        "--storage-opt=overlay.imagestore=/g",
+        "--storage-opt=overlay.imagestore=/mine",
+        "--storage-opt=overlay.mountopt=nodev",
+        "--storage-opt=overlay.ignore_chown_errors=true",
+    ]
