@@ -24,6 +24,7 @@ from layercache_ci.layers.model import ZSTD_LAYER, Descriptor, Layer
 from tests.fakes.memory_store import MemoryStore
 from tests.lab.engines import Engine, make_engine
 from tests.lab.paths import LabPaths
+from tests.snapshot import Snapshot, snapshot
 
 DOCKERFILE = """FROM localhost/base AS builder
 ARG VERSION=1
@@ -154,36 +155,13 @@ def use(engine: Engine, image_store: Path) -> None:
         configuration.write(f'[storage.options]\nadditionalimagestores = ["{image_store}"]\n')
 
 
-def snapshot(engine: Engine, image: str) -> dict[str, tuple[object, ...]]:
-    """Everything that can be seen of an image's files."""
+def files_of(engine: Engine, image: str) -> Snapshot:
     container = engine.run("from", "--pull-never", image).stdout.strip()
-    root = Path(engine.run("mount", container).stdout.strip())
     try:
-        return {str(path.relative_to(root)): describe(path, is_root=path == root) for path in walk(root)}
+        return snapshot(Path(engine.run("mount", container).stdout.strip()))
     finally:
         engine.run("umount", container)
         engine.run("rm", container)
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    yield folder
-    for parent, folders, files in os.walk(folder):
-        yield from (Path(parent, name) for name in (*folders, *files))
-
-
-def describe(path: Path, *, is_root: bool) -> tuple[object, ...]:
-    status = path.lstat()
-    names = os.listxattr(path, follow_symlinks=False)
-    attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
-    content: object = None
-    if stat.S_ISREG(status.st_mode):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-    elif stat.S_ISLNK(status.st_mode):
-        content = path.readlink()
-    size = None if stat.S_ISDIR(status.st_mode) else status.st_size
-    # No tar holds the time of an image's root directory: an engine has the moment of its pull there.
-    time = None if is_root else status.st_mtime_ns
-    return status.st_mode, status.st_uid, status.st_gid, status.st_rdev, size, time, attributes, content
 
 
 def restore(built: Built, shipped: Mapping[str, Layer], store: MemoryStore, folder: Path) -> Restored:
@@ -203,8 +181,8 @@ def test_every_step_of_the_restored_image_hits_and_its_files_are_the_same(
     own = json.loads((emptied.folder / "graph/overlay-layers/layers.json").read_bytes())
     assert own == [], "no layer was written"
 
-    files = snapshot(emptied, built.image_id)
-    assert files == snapshot(built.engine, built.image_id)
+    files = files_of(emptied, built.image_id)
+    assert files == files_of(built.engine, built.image_id)
     assert "tree/replaced/new" in files
     assert not {"tree/replaced/old", "tree/gone", "tree/dir/inner", "tree/everything"} & files.keys()
     assert "security.capability" in repr(files["tree/capable"])
