@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from layercache_ci.dockerfile.context import open_context
 from layercache_ci.dockerfile.parser import parse
@@ -213,36 +213,52 @@ class Build:
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code."""
-        environment = dict(self.machine.environment)
-        options: list[str] = []
-        carrier, target = self._carrier, self._deepest()
         if self.image_store is not None:
-            configuration = self._configure(self.image_store, None if carrier is None else carrier.scratch)
+            self._configure(self.image_store)
+            self._begin_carrying()
+        command = self.engine.build_command(self.settings)
+        return stream(command, self._environment(), on_line=self.reader.feed, sink=sink)
+
+    @property
+    def _own_root(self) -> Path | None:
+        """Where a build on restored layers has its own storage: in the user's, its image would break every command
+        there once the image store is gone."""
+        return None if self.image_store is None else self.image_store.with_suffix(".build")
+
+    def _configure(self, image_store: Path) -> None:
+        root = image_store.with_suffix(".build")
+        (root / "tmp").mkdir(parents=True)
+        users = Storage(self.engine.graph_root)
+        stores = [image_store, *([self.engine.graph_root] if users.has_images else [])]
+        found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
+        configuration = storage_conf.for_build(
+            found, driver=self.engine.driver, root=root, stores=stores, rootless=self.machine.rootless
+        )
+        (image_store / "storage.conf").write_text(storage_conf.dump(configuration))
+
+    def _environment(self) -> dict[str, str]:
+        """What the build, and what comes after it on its storage, runs with."""
+        environment = dict(self.machine.environment)
+        if self.image_store is not None:
             environment[storage_conf.VARIABLE] = str(self.image_store / "storage.conf")
-            options = storage_conf.as_options(configuration) if self.machine.rootless else []
-        if carrier is not None and target is not None and self.store is not None:
-            try:
-                self._carrying = carrier.begin(target, self.store)
-            except (CacheError, OSError) as error:
-                self.warnings.append(f"the restored image is brought after the build: {error}")
-        command = self.engine.build_command(self.settings, options)
-        return stream(command, environment, on_line=self.reader.feed, sink=sink)
+        return environment
+
+    def _begin_carrying(self) -> None:
+        """The user's storage gets the lower layers while the engine builds."""
+        carrier, target = self._carrier, self._deepest()
+        if carrier is None or target is None or self.store is None:
+            return
+        try:
+            self._carrying = carrier.begin(target, self.store)
+        except (CacheError, OSError) as error:
+            self.warnings.append(f"the restored layers are brought after the build: {error}")
 
     @property
     def _carrier(self) -> Carrier | None:
-        """How the result gets into the user's storage, None where the engine builds there itself."""
-        if self.image_store is None or self.settings.keep_store:
+        """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
+        if self._own_root is None or self.settings.keep_store:
             return None
-        return Carrier(self.engine, self.machine.environment, self.image_store.with_suffix(".build"))
-
-    def _configure(self, image_store: Path, root: Path | None) -> dict[str, Any]:
-        """Write the storage configuration of the build; `root` is where its own storage goes, None for the user's."""
-        found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
-        configuration = storage_conf.with_image_store(found, self.engine, image_store, root)
-        (image_store / "storage.conf").write_text(storage_conf.dump(configuration))
-        if root is not None:
-            root.mkdir(parents=True)
-        return configuration
+        return Carrier(self.engine, self.machine.environment, self._own_root)
 
     def _deepest(self) -> RestoredImage | None:
         """The restored image that the result will most likely lie on."""
@@ -258,22 +274,16 @@ class Build:
     @property
     def storage(self) -> Storage:
         """The storage that the engine built in. Raises CacheError where it can't be read."""
-        if self.image_store is None:
+        if self._own_root is None or self.image_store is None:
             return Storage(self.engine.graph_root)
-        carrier = self._carrier
-        if carrier is None:
-            return Storage(self.engine.graph_root, (self.image_store,))
-        return Storage(carrier.scratch / "root", (self.image_store, self.engine.graph_root))
+        return Storage(self._own_root / "root", (self.image_store, self.engine.graph_root))
 
     def finish(self) -> None:
         """Make the image whole, push it, write down what it is."""
         settings, carrier = self.settings, self._carrier
         image = self._result()
         if carrier is not None and image is not None:
-            arrived = self._carrying.wait() if self._carrying is not None else False
-            carrier.bring(image, self.storage, settings.tags)
-            if self._carrying is not None and arrived and self._carrying.image_id != image.id:
-                carrier.drop(self._carrying.image_id)
+            carrier.bring(image, self.storage, settings.tags, self._carrying)
         if settings.push:
             for tag in settings.tags:
                 ask([self.engine.executable, "push", tag], self._later_environment(), timeout=PUSH_SECONDS)
@@ -281,7 +291,7 @@ class Build:
             self._describe(image)
         if settings.keep_store and self.image_store is not None:
             self.notes.append(
-                "the image's lower layers are in an image store of their own; later commands of this job need "
+                "the image is in a storage of its own, on the restored layers; later commands of this job need "
                 f"{storage_conf.VARIABLE}={self.image_store / 'storage.conf'}"
             )
 
@@ -291,10 +301,8 @@ class Build:
         return None if name is None else self.storage.image(name)
 
     def _later_environment(self) -> dict[str, str]:
-        environment = dict(self.machine.environment)
-        if self.image_store is not None and self.settings.keep_store:
-            environment[storage_conf.VARIABLE] = str(self.image_store / "storage.conf")
-        return environment
+        """What later commands of the job run with."""
+        return self._environment() if self.settings.keep_store else dict(self.machine.environment)
 
     def _describe(self, image: StoredImage) -> None:
         settings = self.settings
@@ -307,16 +315,15 @@ class Build:
             settings.metadata_file.write_text(json.dumps(found, indent=2) + "\n")
 
     def close(self) -> None:
-        """Take away what only the build needed: its own storage and, unless the result is to stay there, the image
-        store."""
-        if self._carrying is not None and self._carrying.process.poll() is None:
+        """Take away what only the build needed, unless the result is to stay there."""
+        if self._carrying is not None:
             self._carrying.stop()
-        carrier = self._carrier
-        if carrier is not None:
-            unmount_below(carrier.scratch)
-            shutil.rmtree(carrier.scratch, ignore_errors=True)
-        if self.image_store is not None and not self.settings.keep_store:
-            shutil.rmtree(self.image_store, ignore_errors=True)
+        if self.settings.keep_store:
+            return
+        for folder in (self._own_root, self.image_store):
+            if folder is not None:
+                unmount_below(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def seen(self) -> dict[int, list[SeenStep]]:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,9 +68,9 @@ class Engine:
                 policy = "missing" if old and value == "newer" else known.get(value.lower(), "missing")
         return policy
 
-    def build_command(self, settings: BuildSettings, storage_options: Sequence[str] = ()) -> list[str]:
+    def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
-        words = [self.executable, *storage_options, "build", "--layers"]
+        words = [self.executable, "build", "--layers"]
         words += [f"--file={settings.dockerfile}"] if not settings.remote_context else []
         words += [f"--file={settings.file}"] if settings.remote_context and settings.file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]

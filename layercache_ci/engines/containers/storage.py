@@ -122,6 +122,10 @@ class Storage:
             top_layer = layer.parent
         return tuple(reversed(chain))
 
+    @property
+    def has_images(self) -> bool:
+        return bool(self._images)
+
     def has_image(self, image_id: str) -> bool:
         return image_id in self._images
 

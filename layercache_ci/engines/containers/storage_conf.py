@@ -1,4 +1,4 @@
-"""The user's own storage configuration with one more image store to read from (containers-storage.conf(5))."""
+"""The user's own storage configuration with a graph root and image stores of ours (containers-storage.conf(5))."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.errors import CacheError
 
 VARIABLE: Final = "CONTAINERS_STORAGE_CONF"
@@ -31,40 +30,18 @@ def effective(environment: Mapping[str, str], *, rootless: bool) -> dict[str, An
     return {}
 
 
-def with_image_store(
-    configuration: Mapping[str, Any], engine: Engine, image_store: Path, root: Path | None
+def for_build(
+    configuration: Mapping[str, Any], *, driver: str, root: Path, stores: Sequence[Path], rootless: bool
 ) -> dict[str, Any]:
-    """The same configuration, the places that the engine found written out, and `image_store` before all others. With
-    `root` the storage itself is below it, and the engine's own is one more to read from."""
+    """The same configuration with a graph root of its own below `root`, which reads from `stores` before all others."""
     storage = dict(configuration.get("storage") or {})
     options = dict(storage.get("options") or {})
-    stores = [str(image_store), *options.get("additionalimagestores", ())]
-    if root is not None:
-        stores.insert(1, str(engine.graph_root))
-    storage |= {
-        "driver": engine.driver,
-        "graphroot": str(engine.graph_root if root is None else root / "root"),
-        "runroot": str(engine.run_root if root is None else root / "run"),
-        "options": {**options, "additionalimagestores": stores},
-    }
-    # for an ordinary user this one, where the system's file sets it, would win over graphroot
-    storage.pop("rootless_storage_path", None)
+    options["additionalimagestores"] = [*map(str, stores), *options.get("additionalimagestores", ())]
+    storage |= {"driver": driver, "graphroot": str(root / "root"), "runroot": str(root / "run"), "options": options}
+    if rootless:
+        # the only one of the places that counts for an ordinary user
+        storage["rootless_storage_path"] = str(root / "root")
     return {**configuration, "storage": storage}
-
-
-def as_options(configuration: Mapping[str, Any]) -> list[str]:
-    """The same as options of the command: for an ordinary user Podman and Buildah take `graphroot` from no file that
-    CONTAINERS_STORAGE_CONF names (seen in 1.28 and 1.43), and options given make them drop those of the file."""
-    storage = configuration["storage"]
-    options = storage["options"]
-    given = [f"overlay.imagestore={store}" for store in options["additionalimagestores"]]
-    given += [f"overlay.{name}={value}" for name, value in options.get("overlay", {}).items()]
-    words = [
-        f"--root={storage['graphroot']}",
-        f"--runroot={storage['runroot']}",
-        f"--storage-driver={storage['driver']}",
-    ]
-    return words + [f"--storage-opt={option}" for option in given]
 
 
 def dump(table: Mapping[str, Any], path: Sequence[str] = ()) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,16 @@ from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.engines.containers.image_store import RestoredImage
 from layercache_ci.engines.containers.ship import tar_of
 from layercache_ci.engines.containers.storage import Storage, StoredImage
+from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.model import Store
 
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
 PIECE: Final = 1 << 20
+COPY_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +43,56 @@ class Carrier:
     scratch: Path
 
     def begin(self, image: RestoredImage, store: Store) -> Carrying:
-        """Start to bring a restored image, unnamed, while the build runs. Raises CacheError."""
+        """Start to bring the layers of a restored image while the build runs, under a config that nobody else has: the
+        manifest here names compressed layers, and an image that came with it would keep its digest. Raises CacheError
+        and OSError."""
         layout = self.scratch / "restored"
-        blobs = {layer.blob.digest: layer.blob for layer in image.layers}
-        manifest = json.loads(image.image.big_data["manifest"])
-        manifest["mediaType"] = MANIFEST
-        manifest["layers"] = [
-            {"mediaType": layer.blob.media_type, "digest": layer.blob.digest, "size": layer.blob.size}
-            for layer in image.layers
-        ]
-        write_layout(
-            layout,
-            json.dumps(manifest).encode(),
-            image.image,
-            {digest: partial(_stored, store, blob) for digest, blob in blobs.items()},
+        known = image.image.config
+        rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in image.layers]}
+        config = json.dumps({"architecture": known["architecture"], "os": known["os"], "rootfs": rootfs}).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _descriptor(CONFIG, config),
+            "layers": [
+                {"mediaType": layer.blob.media_type, "digest": layer.blob.digest, "size": layer.blob.size}
+                for layer in image.layers
+            ],
+        }
+        blobs = {layer.blob.digest: partial(_stored, store, layer.blob) for layer in image.layers}
+        write_layout(layout, json.dumps(manifest).encode(), config, blobs)
+        identity = hashlib.sha256(config).hexdigest()
+        process = subprocess.Popen(
+            self._copy(layout, f"@{identity}"),
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        command = self._copy(layout, f"@{image.image.id}")
-        return Carrying(image.image.id, subprocess.Popen(command, env=dict(self.environment), stderr=subprocess.PIPE))
+        return Carrying(identity, process)
 
-    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str]) -> None:
-        """Bring the result out of `storage`, under its names. Raises EngineError."""
-        present = Storage(self.engine.graph_root)
-        layers = [layer for layer in storage.layers(image.top_layer) if not present.has_layer(layer.id)]
+    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str], carrying: Carrying | None) -> None:
+        """Bring the result out of `storage`, under its names, its manifest and config byte for byte. Only the layers
+        that the user's storage lacks are written. Raises EngineError."""
+        arrived = carrying is not None and carrying.wait()
         layout = self.scratch / "result"
         try:
-            write_layout(
-                layout,
-                image.big_data["manifest"],
-                image,
-                {layer.diff_id: partial(tar_of, storage, layer) for layer in layers},
-            )
+            present = Storage(self.engine.graph_root)
+            layers = [layer for layer in storage.layers(image.top_layer) if not present.has_layer(layer.id)]
+            blobs = {layer.diff_id: partial(tar_of, storage, layer) for layer in layers}
+            write_layout(layout, image.big_data["manifest"], image.big_data[f"sha256:{image.id}"], blobs)
         except (CacheError, OSError) as error:
             raise EngineError(f"the image can't be taken out of the build's own storage: {error}") from error
-        for target in names or (f"@{image.id}",):
-            self.run(self._copy(layout, target))
-        shutil.rmtree(layout, ignore_errors=True)
+        for target in [full_name(name) for name in names] or [f"@{image.id}"]:
+            self._run(self._copy(layout, target))
+        if carrying is not None and arrived:
+            self._run([self.engine.executable, "rmi", carrying.image_id])
 
-    def drop(self, image_id: str) -> None:
-        """Take an unnamed image away again; its layers stay where the result needs them."""
-        self.run([self.engine.executable, "rmi", image_id])
+    def _run(self, command: Sequence[str]) -> None:
+        ask(command, self._environment(), timeout=COPY_SECONDS)
 
-    def run(self, command: Sequence[str]) -> None:
-        done = subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise EngineError(f"{command[0]}: {said[-1]}")
+    def _environment(self) -> dict[str, str]:
+        """skopeo's temporary files go away with ours, also when it is killed."""
+        return {**self.environment, "TMPDIR": str(self.scratch / "tmp")}
 
     def _copy(self, layout: Path, target: str) -> list[str]:
         engine = self.engine
@@ -102,13 +109,12 @@ class Carrying:
 
     def wait(self) -> bool:
         """Whether it arrived; where it did not, the result is brought with all its layers."""
-        self.process.communicate()
-        return self.process.returncode == 0
+        return self.process.wait() == 0
 
     def stop(self) -> None:
-        """No longer wanted: the build failed."""
+        """No longer wanted: the build failed. Does nothing where it is done."""
         self.process.terminate()
-        self.process.communicate()
+        self.process.wait()
 
 
 def _stored(store: Store, blob: Descriptor) -> Iterator[bytes]:
@@ -117,30 +123,34 @@ def _stored(store: Store, blob: Descriptor) -> Iterator[bytes]:
             yield piece
 
 
+def full_name(name: str) -> str:
+    """What Podman and Buildah make of `-t NAME`: `localhost/` without a registry, `:latest` without a tag."""
+    head, slash, _ = name.partition("/")
+    if not slash or not ({".", ":"} & set(head) or head == "localhost"):
+        name = f"localhost/{name}"
+    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+
+
 def write_layout(
-    folder: Path,
-    manifest: bytes,
-    image: StoredImage,
-    blobs: Mapping[str, Callable[[], Iterable[bytes]]],
+    folder: Path, manifest: bytes, config: bytes, blobs: Mapping[str, Callable[[], Iterable[bytes]]]
 ) -> None:
-    """An OCI image layout (image-layout.md) of one image, tagged `image`: manifest, config, `blobs` by digest."""
+    """An OCI image layout (image-layout.md) of one image, tagged `image`; `blobs` by digest."""
     place = folder / "blobs" / "sha256"
     place.mkdir(parents=True)
-    digest = hashlib.sha256(manifest).hexdigest()
-    (place / digest).write_bytes(manifest)
-    (place / image.id).write_bytes(image.big_data[f"sha256:{image.id}"])
+    for data in (manifest, config):
+        (place / hashlib.sha256(data).hexdigest()).write_bytes(data)
     for name, source in blobs.items():
         with (place / name.removeprefix("sha256:")).open("wb") as file:
             file.writelines(source())
-    descriptor: dict[str, Any] = {
-        "mediaType": MANIFEST,
-        "digest": f"sha256:{digest}",
-        "size": len(manifest),
-        "annotations": {"org.opencontainers.image.ref.name": "image"},
-    }
+    descriptor = _descriptor(MANIFEST, manifest)
+    descriptor["annotations"] = {"org.opencontainers.image.ref.name": "image"}
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]}
     (folder / "index.json").write_text(json.dumps(index))
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+
+def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
 
 
 def unmount_below(folder: Path) -> None:
