@@ -22,6 +22,11 @@ _BYTE_SPACES: Final = "\t\n\v\f\r \x85\xa0"
 """What unicode.IsSpace has below 256. BuildKit asks it about single bytes in places."""
 
 
+def first_word(line: str) -> str:
+    """The word that names the instruction."""
+    return BLANKS.split(line.strip(SPACE), maxsplit=1)[0]
+
+
 def split_line(line: str, escape: str) -> tuple[str, tuple[str, ...], str]:
     """The instruction's word, its flags without quotes and escapes, and the rest, trimmed."""
     word, *rest = BLANKS.split(line.strip(SPACE), maxsplit=1)

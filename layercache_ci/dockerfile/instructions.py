@@ -14,6 +14,7 @@ from typing import Final
 
 from layercache_ci.dockerfile.ast import Dockerfile, Instruction
 from layercache_ci.dockerfile.flags import check_flags, flag_values, is_set
+from layercache_ci.dockerfile.forms import first_word
 from layercache_ci.dockerfile.go_numbers import nanoseconds, signed
 from layercache_ci.dockerfile.heredoc import from_word
 from layercache_ci.dockerfile.mounts import Mount, check_mounts, mounts
@@ -129,7 +130,8 @@ def _onbuild(instruction: Instruction) -> None:
     if instruction.trigger is None:
         raise Refused("ONBUILD without an instruction: write one behind it")
     check_flags(instruction)
-    trigger = instruction.trigger.keyword.upper()
+    # BuildKit looks at the word here, not at the instruction that it found by it: U+0130 makes a difference.
+    trigger = first_word(instruction.trigger.original).upper()
     if trigger in {"ONBUILD", "MAINTAINER", "FROM"}:
         raise Refused(f"ONBUILD {trigger}: it can't be a trigger, remove it")
 

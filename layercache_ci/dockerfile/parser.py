@@ -126,7 +126,7 @@ def parse_line(line: str, escape: str, start_line: int, end_line: int) -> Instru
 
 
 def _trigger(rest: str, escape: str, start_line: int, end_line: int) -> Instruction:
-    # Not left to the checks, since a chain of them may be longer than Python's stack.
-    if forms.keyword(forms.split_line(rest, escape)[0]) == "ONBUILD":
-        raise Refused("ONBUILD ONBUILD: it can't be a trigger, write it once")
+    # The checks refuse it as a trigger; a chain of them, read to its end, may be longer than Python's stack.
+    if forms.first_word(rest).upper() == "ONBUILD":
+        return Instruction("ONBUILD", (), "shell", (), (), None, rest, start_line, end_line)
     return parse_line(rest, escape, start_line, end_line)

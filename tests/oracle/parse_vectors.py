@@ -196,6 +196,10 @@ ACCEPTED: Final[dict[str, tuple[bytes, Expected]]] = {
         b"FROM a\nONBUILD COPY --nonsense b\nONBUILD nonsense c",
         [("FROM", [], "shell", ["a"]), ("ONBUILD", [], "shell", []), ("ONBUILD", [], "shell", [])],
     ),
+    "ONBUILD looks at the letters of a trigger": (
+        "FROM a\nONBUILD ma\u0130ntainer b\nONBUILD onbu\u0130ld RUN c".encode(),
+        [("FROM", [], "shell", ["a"]), ("ONBUILD", [], "shell", []), ("ONBUILD", [], "shell", [])],
+    ),
     "a quote left open hides a heredoc": (
         b"FROM a\nRUN echo 'it <<EOF\nUSER b",
         [("FROM", [], "shell", ["a"]), ("RUN", [], "shell", ["echo 'it <<EOF"]), ("USER", [], "shell", ["b"])],
@@ -276,6 +280,7 @@ REFUSED: Final[dict[str, tuple[bytes, int, str]]] = {
     "retries that are no number": (b"FROM a\nHEALTHCHECK --retries=1_0 CMD b", 2, "whole number"),
     "negative retries": (b"FROM a\nHEALTHCHECK --retries=-1 CMD b", 2, "0 or more"),
     "ONBUILD with nothing": (b"FROM a\nONBUILD", 2, "write one behind it"),
+    "several: the first is named": (b"FROM a\nUSER\nONBUILD ONBUILD RUN b", 2, "exactly one"),
     "ONBUILD ONBUILD": (b"FROM a\nONBUILD onbuild RUN b", 2, "can't be a trigger"),
     "ONBUILD ONBUILD in letters that Go raises": ("FROM a\nONBUILD ONBU\u0131LD b".encode(), 2, "can't be a trigger"),
     "ONBUILD FROM": (b"FROM a\nONBUILD FROM b", 2, "can't be a trigger"),
