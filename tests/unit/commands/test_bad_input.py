@@ -1,0 +1,66 @@
+"""Bad input: exit code 2 and one line that names the input, its value and the remedy, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from layercache_ci.cli import run
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.chdir(tmp_path)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--tga", "app", "."], ["--tga"]),
+        (["--target"], ["--target"]),
+        ([], ["CONTEXT"]),
+        (["nowhere"], ["CONTEXT", "nowhere"]),
+        (["Dockerfile"], ["CONTEXT", "Dockerfile"]),
+        (["empty"], ["--file", "empty/Dockerfile"]),
+        (["-f", "nothing", "."], ["--file", "nothing"]),
+        (["--build-context", "x", "."], ["--build-context", "'x'", "NAME=VALUE"]),
+        (["--max-size", "big", "."], ["--max-size", "'big'", "10GB"]),
+        (["--engine", "kaniko", "."], ["--engine", "kaniko", "buildah"]),
+        (["--engine", "podman", "."], ["--engine", "'podman'", "PATH"]),
+        (["."], ["--engine", "buildah or podman", "install"]),
+        (["--push", "."], ["--push", "-t"]),
+        (["--report", "absent/report.json", "."], ["--report", "absent"]),
+        (["--progress", "loud", "."], ["--progress", "loud"]),
+    ],
+)
+def test_one_line_and_exit_code_2(
+    context: str, capsys: pytest.CaptureFixture[str], arguments: list[str], named: list[str]
+) -> None:
+    assert context
+    assert run(["build", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("layercache: ")
+    for part in named:
+        assert part in line
+
+
+def test_an_unknown_verb_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bulid"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bulid" in line
+    assert "build" in line
+
+
+@pytest.mark.parametrize("verb", ["build", "plan", "doctor", "parse", "expand", "context"])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: layercache {verb}" in capsys.readouterr().out
