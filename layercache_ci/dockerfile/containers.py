@@ -9,9 +9,8 @@ WORKDIR, USER, LABEL and to the destination of COPY. There ours differ, and the 
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +23,10 @@ from layercache_ci.dockerfile.mounts import Mount, mounts
 from layercache_ci.dockerfile.plan import digest
 from layercache_ci.dockerfile.stages import Origin, Stage, StageGraph
 
-KNOWN_FOLDERS: Final = frozenset(
-    f"/{name}".rstrip("/")
-    for name in ("", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "proc", "root", "run", "sbin",
-                 "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin", "usr/share", "var")
-)  # fmt: skip
+JUDGED_BY_CONTENT: Final = frozenset({"from", "name", "--chown", "archive"})
+"""Ingredients of COPY and ADD that may differ while the engine, which hashes the very files that it copies, finds
+the same: another stage or image with the same files; the name of a file whose destination turns out to name it; an
+owner written in another way; an archive packed again."""
 GIT: Final = ("git@", "git://", "ssh://")
 URL: Final = ("http://", "https://")
 
@@ -54,11 +52,9 @@ class Rules:
     content: Content | None
     of_origin: Callable[[Origin], str]
     build_contexts: Mapping[str, Content]
-    working_dir: str
-    folders: set[str]
 
     def ingredients(self, instruction: Instruction) -> Ingredients:
-        """Of the next instruction of the stage; ARG, ENV and WORKDIR change what the later ones see."""
+        """Of the next instruction of the stage; ARG and ENV change what the later ones see."""
         values = self.scope.values
         expanded = self._expanded(instruction, values)
         self.scope.apply(instruction, self.graph.expand)
@@ -69,9 +65,6 @@ class Rules:
         if instruction.keyword == "ARG":
             # what the engine writes down: the names in force, not the text
             return Ingredients({"instruction": digest("ARG", *sorted(self.scope.arguments))})
-        if instruction.keyword == "WORKDIR":
-            self.working_dir = posixpath.join(self.working_dir or "/", self.graph.expand(instruction.args[0], values))
-            self.folders.add(posixpath.normpath(self.working_dir))
         return Ingredients({"instruction": digest(instruction.original), **expanded})
 
     def _expanded(self, instruction: Instruction, values: Mapping[str, str]) -> dict[str, str]:
@@ -106,7 +99,7 @@ class Rules:
         raw = Context(place, None, tuple(walk(place, None))) if place.is_dir() else single(place)
         mounted = Content(raw, content.cache, content.workers)
         items = mounted.items("." if place.is_dir() else place.name)
-        return mounted.ingredients(items, mode=None, names=[item.name for item in items])["tree"]
+        return mounted.ingredients(items, mode=None)["tree"]
 
     def _copy(self, instruction: Instruction, values: Mapping[str, str]) -> Ingredients:
         words = [self.graph.expand(word, values) for word in instruction.args]
@@ -124,7 +117,7 @@ class Rules:
             origin = self._origin(names[0])
             if origin.kind != "context" or origin.name not in self.build_contexts:
                 key = self._of_origin(origin)
-                found |= {f"from {names[0]}": key, "sources": digest(*sources)}
+                found |= {"from": key, "sources": digest(*sources)}
                 stages = (origin.stage,) if origin.stage is not None else ()
                 return Ingredients(found, bool(key), stages)
             content: Content | None = self.build_contexts[origin.name]
@@ -135,24 +128,15 @@ class Rules:
             return Ingredients({**found, "sources": digest(*sources)}, foreseeable=not remote)
         mode = (flag_values(instruction, "chmod") or (None,))[0]
         items = [item for source in local for item in content.items(source)]
-        arriving = [self._arriving(item.name, destination, len(items)) for item in items]
-        self._note_folder(destination, len(items), any(item.type == "dir" for item in items))
-        return Ingredients({**found, **content.ingredients(items, mode=mode, names=arriving)})
-
-    def _arriving(self, name: str, destination: str, count: int) -> str:
-        """The name in the engine's digest: the destination's own where that names a file, else the source's."""
-        path = posixpath.normpath(posixpath.join(self.working_dir or "/", destination))
-        folder = (
-            destination.endswith(("/", "/.")) or destination == "." or path in self.folders or path in KNOWN_FOLDERS
-        )
-        return posixpath.basename(name) if folder or path == "/" or count > 1 else posixpath.basename(path)
-
-    def _note_folder(self, destination: str, count: int, directory: bool) -> None:
-        if directory or count > 1 or destination.endswith("/"):
-            path = posixpath.normpath(posixpath.join(self.working_dir or "/", destination))
-            while path not in self.folders and path != "/":
-                self.folders.add(path)
-                path = posixpath.dirname(path)
+        if len(items) == 1 and items[0].type == "file":
+            (item,) = items
+            if not destination.endswith(("/", "/.")) and destination != ".":
+                # only in the container it shows whether the destination is a folder, and the name in it the source's
+                found["name"] = digest(item.name)
+                items = [replace(item, name="")]
+            if instruction.keyword == "ADD" and content.is_archive(item):
+                return Ingredients({**found, "archive": content.ingredients(items, mode=None)["tree"]})
+        return Ingredients({**found, **content.ingredients(items, mode=mode)})
 
     def _origin(self, name: str) -> Origin:
         return self.graph.origin(self.graph.expand(name, self.scope.values), before=self.stage.index)
@@ -160,7 +144,7 @@ class Rules:
     def _of_origin(self, origin: Origin) -> str:
         if origin.kind == "context" and origin.name in self.build_contexts:
             content = self.build_contexts[origin.name]
-            return content.ingredients(content.items("."), mode=None, names=[""])["tree"]
+            return content.ingredients(content.items("."), mode=None)["tree"]
         return self.of_origin(origin)
 
 

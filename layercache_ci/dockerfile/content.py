@@ -15,6 +15,10 @@ from layercache_ci.dockerfile.treehash import StatCache, hash_files
 
 MOST_EXPLAINED: Final = 500
 WILDCARDS: Final = frozenset("*?[")
+COMPRESSED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+"""gzip, bzip2, xz and Zstandard."""
+TAR_MAGIC: Final = b"ustar"
+TAR_MAGIC_END: Final = 257 + len(TAR_MAGIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,29 @@ class Content:
             return Item("dir", real, self.context.under(real))
         return Item("file", posixpath.basename(path), (entry,))
 
-    def ingredients(self, items: Sequence[Item], *, mode: str | None, names: Sequence[str]) -> dict[str, str]:
+    def ingredients(self, items: Sequence[Item], *, mode: str | None) -> dict[str, str]:
         """`tree`, which is the key, and `file:` entries that explain a change. `mode` is that of a --chmod, which
-        replaces the files' own; `names` are the names under which the items arrive, one for each."""
+        replaces the files' own."""
         hashes = self._hash(entry for item in items for entry in item.entries)
         lines: list[str] = []
         files: dict[str, str] = {}
-        for item, name in zip(items, names, strict=True):
-            lines.append(f"item {item.type} {name if item.type == 'file' else ''}")
+        for item in items:
+            lines.append(f"item {item.type} {item.name if item.type == 'file' else ''}")
             below = len(item.name) + 1 if item.type == "dir" and item.name else 0
             for entry in item.entries:
                 described = _describe(entry, hashes, mode)
                 lines.append(f"{entry.path[below:] if item.type == 'dir' else ''}\0{described}")
                 files[entry.path] = described
         return {"tree": digest(*lines), **_explaining(files)}
+
+    def is_archive(self, item: Item) -> bool:
+        """Whether a file looks like what ADD unpacks: a tar, or compressed data, which may hold one."""
+        try:
+            with (self.context.root / item.entries[0].path).open("rb") as file:
+                start = file.read(TAR_MAGIC_END)
+        except OSError:
+            return False
+        return start.startswith(COMPRESSED) or start.endswith(TAR_MAGIC)
 
     def _hash(self, entries: Iterable[Entry]) -> Mapping[str, str]:
         wanted = {entry.path: entry for entry in entries if entry.type == "file" and entry.path not in self._hashes}

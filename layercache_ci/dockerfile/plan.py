@@ -28,7 +28,6 @@ class BaseImage:
     reference: str
     identity: str
     environment: Mapping[str, str] = field(default_factory=dict)
-    working_dir: str = ""
     triggers: tuple[str, ...] = ()
     note: str = ""
     """Anything the user should know of how it was found, or nothing."""

@@ -42,6 +42,8 @@ class Request:
     build_contexts: Mapping[str, str] = field(default_factory=dict)
     labels: Sequence[str] = ()
     label_each: bool = True
+    docker_format: bool = False
+    """Whether the engine writes images in Docker's format: OCI's has no place for the triggers of ONBUILD."""
     cache: StatCache | None = None
     workers: int = 1
 
@@ -52,8 +54,6 @@ class _Finished:
 
     key: str
     environment: Mapping[str, str]
-    working_dir: str
-    folders: frozenset[str]
     triggers: tuple[Instruction, ...]
 
 
@@ -117,8 +117,6 @@ class Planner:
             content=self._content,
             of_origin=lambda origin: self._origin_key(origin, stage),
             build_contexts=self._contexts,
-            working_dir=before.working_dir,
-            folders=set(before.folders),
         )
         steps: list[PlannedStep] = []
         key = before.key
@@ -128,10 +126,9 @@ class Planner:
             steps.append(
                 PlannedStep(instruction, key, found.values, found.stages, found.foreseeable, found.reads_mounts)
             )
-        triggers = tuple(step.trigger for step in stage.instructions if step.trigger is not None)
-        self._finished[stage.index] = _Finished(
-            key, scope.all_environment(), rules.working_dir, frozenset(rules.folders), triggers
-        )
+        kept = stage.instructions if self._request.docker_format else ()
+        triggers = tuple(step.trigger for step in kept if step.trigger is not None)
+        self._finished[stage.index] = _Finished(key, scope.all_environment(), triggers)
         self._stages[stage.index] = PlannedStage(
             index=stage.index,
             name=stage.name,
@@ -149,7 +146,7 @@ class Planner:
         base = self._image(graph, stage.base, stage)
         triggers = tuple(_parse_one(text, at=stage.start) for text in base.triggers)
         key = self._base_key(base)
-        return _Finished(key, base.environment, base.working_dir, frozenset(), triggers), None, base
+        return _Finished(key, base.environment, triggers), None, base
 
     def _image(self, graph: StageGraph, origin: Origin, stage: Stage) -> BaseImage:
         if origin.kind == "scratch":

@@ -15,7 +15,8 @@ from tests.e2e.row import Row
 from tests.lab.engines import Engine
 from tests.lab.lab import Lab
 
-STEP = re.compile(r"(?:\[(\d+)/\d+\] )?STEP (\d+)/\d+: ")
+STEP = re.compile(r"(?:\[(?P<stage>\d+)/\d+\] )?STEP (?P<step>\d+)/\d+: ")
+IMAGE = re.compile(r"--> [0-9a-f]{11,64}")
 LETTERS = {"hit": "h", "miss": "m", "skipped": "-"}
 
 
@@ -98,16 +99,25 @@ class Bench:
 
 
 def hits_of(output: str, stages: int) -> str:
-    """What the engine itself says of each stage's steps, FROM left out: `h` and `m`, a blank between stages."""
+    """What the engine itself says of each stage's steps, FROM left out: `h` and `m`, a blank between stages.
+
+    A stage that waits for another in the middle of a step goes on, without a word, when that other one has ended.
+    """
     found: list[list[str]] = [[] for _ in range(stages)]
-    current: list[str] = []
+    open_steps: list[re.Match[str]] = []
     for line in output.splitlines():
         if step := STEP.match(line):
-            current = found[int(step[1] or 1) - 1]
-            if step[2] != "1":
-                current.append("m")
-        elif line.startswith("--> Using cache ") and current:
-            current[-1] = "h"
+            if open_steps and open_steps[-1]["step"] == "1":
+                open_steps.pop()
+            open_steps.append(step)
+            if step["step"] != "1":
+                found[int(step["stage"] or 1) - 1].append("m")
+        elif not open_steps:
+            continue
+        elif line.startswith("--> Using cache "):
+            found[int(open_steps[-1]["stage"] or 1) - 1][-1] = "h"
+        elif IMAGE.fullmatch(line):
+            open_steps.pop()
     return " ".join(map("".join, found))
 
 
@@ -117,12 +127,13 @@ def run_row(row: Row, bench: Bench) -> None:
     base = bench.lab.busybox
     old: list[str | Path] = [*row.arguments(before, base, changed=False), row.write(before, base, changed=False)]
     new: list[str | Path] = [*row.arguments(after, base, changed=True), row.write(after, base, changed=True)]
+    own = ["--", *row.engine_options]
     expected = row.expected(bench.kind)
     kept_engine, emptied, third = bench.engine(), bench.engine(), bench.engine()
 
-    cold = bench.build(kept_engine, *old)
-    warm = bench.build(emptied, *new)
-    kept = bench.plain(kept_engine, *new)
+    cold = bench.build(kept_engine, *old, *own)
+    warm = bench.build(emptied, *new, *own)
+    kept = bench.plain(kept_engine, *row.engine_options, *new)
     print(warm.shown, kept, sep="\n--- the engine that kept its cache:\n")
 
     assert cold.disagreements == []
@@ -131,7 +142,7 @@ def run_row(row: Row, bench: Bench) -> None:
     check_images(row, kept_engine, emptied)
 
     records = bench.records()
-    again = bench.build(third, *new)
+    again = bench.build(third, *new, *own)
     print(again.shown)
     assert (again.disagreements, again.outcomes.lower()) == ([], all_hit(expected) if row.again is None else row.again)
     if row.again is None:
@@ -143,12 +154,16 @@ def check_images(row: Row, kept_engine: Engine, emptied: Engine) -> None:
     """What was restored and built is what the engine that kept its cache has, and holds what it should."""
     image = read_image(emptied)
     assert [path for path, content in row.result.items() if not image.has(path, content)] == []
-    if row.kept_differs:
-        return
-    kept = read_image(kept_engine)
-    assert image.history == kept.history
-    assert image.config == kept.config
-    assert different(image.files, kept.files) == []
+    if not row.kept_differs:
+        check_same_image(kept_engine, emptied)
+
+
+def check_same_image(one: Engine, other: Engine) -> None:
+    """Both built the same: history, config and files."""
+    first, second = read_image(one), read_image(other)
+    assert second.history == first.history
+    assert second.config == first.config
+    assert different(second.files, first.files) == []
 
 
 def different(ours: dict[str, tuple[object, ...]], theirs: dict[str, tuple[object, ...]]) -> list[str]:

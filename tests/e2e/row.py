@@ -51,6 +51,8 @@ class Row:
     files: Mapping[str, Node] = field(default_factory=dict)
     """By path in the context; `../x` lies beside it, in the site."""
     options: tuple[str, ...] = ()
+    engine_options: tuple[str, ...] = ()
+    """The engine's own, for layercache behind `--`."""
     then_dockerfile: str | None = None
     then_files: Mapping[str, Node | None] = field(default_factory=dict)
     """Written over `files`; None removes."""

@@ -104,7 +104,7 @@ ROWS = (
         dockerfile=f"FROM {BASE}\nCOPY --chown=root:0 src /dst\nRUN echo after > /after\n",
         files=TREE,
         then_dockerfile=f"FROM {BASE}\nCOPY --chown=0:0 src /dst\nRUN echo after > /after\n",
-        expect="hh",
+        expect="HH",
     ),
     Row(
         name="--chmod changes",
@@ -119,7 +119,7 @@ ROWS = (
         files={"one": "same"},
         then_files={"one": None, "two": "same"},
         then_dockerfile=f"FROM {BASE}\nCOPY two /dst\nRUN echo after > /after\n",
-        expect="hh",
+        expect="HH",
         result={"/dst": "same"},
     ),
     Row(
@@ -137,7 +137,7 @@ ROWS = (
         files={"one": "same"},
         then_files={"one": None, "two": "same"},
         then_dockerfile=f"FROM {BASE}\nRUN mkdir /made\nCOPY two /made\nRUN echo after > /after\n",
-        expect="hmm",
+        expect="hMM",
         result={"/made/two": "same"},
     ),
     Row(

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.e2e import rows_copy, rows_ignore, rows_instructions, rows_scope, rows_stages
 from tests.e2e.harness import Bench, run_row
 from tests.e2e.row import Row
+from tests.e2e.rows import ROWS
 from tests.lab.lab import Lab
 
 ENGINES = ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid")
-ROWS = (*rows_instructions.ROWS, *rows_copy.ROWS, *rows_scope.ROWS, *rows_ignore.ROWS, *rows_stages.ROWS)
 
 
 def chosen(row: Row, engine: str) -> bool:

@@ -127,6 +127,7 @@ class Build:
             build_contexts=settings.build_contexts,
             labels=settings.labels,
             label_each=minor <= LABELS_EACH_UNTIL,
+            docker_format=self.engine.docker_format(settings, self.machine),
             cache=StatCache(self.machine.cache_home / "hashes"),
             workers=self.machine.cpus,
         )

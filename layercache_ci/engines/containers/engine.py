@@ -68,6 +68,12 @@ class Engine:
                 policy = "missing" if old and value == "newer" else known.get(value.lower(), "missing")
         return policy
 
+    def docker_format(self, settings: BuildSettings, machine: Machine) -> bool:
+        """Whether images are written in Docker's format rather than OCI's."""
+        words = " ".join(settings.engine_options).replace("--format ", "--format=").split()
+        asked = [word.removeprefix("--format=") for word in words if word.startswith("--format=")]
+        return (asked or [machine.environment.get("BUILDAH_FORMAT", "oci")])[-1].startswith("docker")
+
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
         words = [self.executable, "build", "--layers"]

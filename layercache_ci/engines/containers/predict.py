@@ -12,9 +12,12 @@ MOUNTS_BLOCK_LOOKUPS: Final = (1, 33)
 """Since then a RUN that mounts from a stage that ran in this build is not looked up at all."""
 
 
-def predict(plan: Plan, depths: Mapping[int, int], *, version: tuple[int, int]) -> dict[int, list[Prediction]]:
+def predict(
+    plan: Plan, depths: Mapping[int, int], offered: Mapping[int, int], *, version: tuple[int, int]
+) -> dict[int, list[Prediction]]:
     """For each planned stage the prediction of its own steps. `depths` says how many links of a stage's chain are
-    restored, the base image's among them."""
+    restored, the base image's among them; `offered` how many the engine might find to be the same
+    (Selection.offered)."""
     states: dict[int, Prediction] = {}
     found: dict[int, list[Prediction]] = {}
     for index, stage in sorted(plan.stages.items()):
@@ -22,7 +25,11 @@ def predict(plan: Plan, depths: Mapping[int, int], *, version: tuple[int, int]) 
         position = len(plan.chain(index)) - len(stage.steps)
         found[index] = []
         for offset, step in enumerate(stage.steps):
-            held = depths.get(index, 0) > position + offset
+            held: Prediction = "miss"
+            if depths.get(index, 0) > position + offset:
+                held = "hit"
+            elif offered.get(index, 0) > position + offset:
+                held = "unknown"
             state = _step(step, state, held, states, version)
             found[index].append(state)
         states[index] = state
@@ -32,7 +39,7 @@ def predict(plan: Plan, depths: Mapping[int, int], *, version: tuple[int, int]) 
 def _step(
     step: PlannedStep,
     before: Prediction,
-    held: bool,
+    held: Prediction,
     states: Mapping[int, Prediction],
     version: tuple[int, int],
 ) -> Prediction:
@@ -43,4 +50,4 @@ def _step(
         return "miss"
     if not step.foreseeable or "unknown" in origins or ("miss" in origins and not step.reads_mounts):
         return "unknown"
-    return "hit" if held else "miss"
+    return held

@@ -45,9 +45,8 @@ def difference(ingredients: Mapping[str, str], known: Step) -> Reason:
     files = [name.removeprefix(EXPLAINING) for name in changed if name.startswith(EXPLAINING)]
     if files:
         return Reason("file-changed", f"{_some(files)} changed")
-    origins = [name.partition(" ")[2] for name in changed if name.startswith(("from ", "mount "))]
-    if origins:
-        return Reason("source-changed", f"what it takes from {_some(origins)} changed")
+    if any(name == "from" or name.startswith("mount ") for name in changed):
+        return Reason("source-changed", "the stage, image or folder that it takes files from changed")
     if changed:
         return Reason("input-changed", "; ".join(DETAILS.get(name, f"{name} changed") for name in changed[:MOST_NAMED]))
     return Reason("gone", "the store no longer holds its layers")

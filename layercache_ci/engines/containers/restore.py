@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
-from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.dockerfile.containers import JUDGED_BY_CONTENT
+from layercache_ci.dockerfile.plan import EXPLAINING, Plan, PlannedStep
 from layercache_ci.engines.containers.image_store import RestoredImage
 from layercache_ci.engines.containers.storage import StoredImage
 from layercache_ci.errors import CacheError
@@ -58,8 +60,9 @@ class Selection:
 
     images: list[RestoredImage] = field(default_factory=list)
     links: dict[str, Step] = field(default_factory=dict)
-    offered: dict[str, int] = field(default_factory=dict)
-    """The record lineages beyond an exact match: stage ID and the depth that was offered, for the log."""
+    offered: dict[int, int] = field(default_factory=dict)
+    """Stage index → how many links of its chain are offered where that is more than match exactly: the engine, which
+    sees what a COPY copies, may find that nothing changed."""
 
     def depth(self, chain: tuple[str, ...]) -> int:
         """How many links of a chain are chosen, from its start."""
@@ -91,8 +94,8 @@ def select(plan: Plan, found: Lookup) -> Selection:
         record, depth = _best(plan, index, found)
         if record is None:
             continue
-        if depth > len(record.chain) or record.chain[depth - 1].key not in plan.chain(index):
-            chosen.offered[plan.stage_id(index)] = depth
+        if record.chain[depth - 1].key != plan.chain(index)[depth - 1]:
+            chosen.offered[index] = depth
         _take(chosen, record, depth)
     for match in found.images.values():
         _take(chosen, match.record, match.depth)
@@ -100,20 +103,31 @@ def select(plan: Plan, found: Lookup) -> Selection:
 
 
 def _best(plan: Plan, index: int, found: Lookup) -> tuple[StepRecord | None, int]:
-    """The deepest exact match, or the newest record of the same stage where that goes on beyond the match at a step
-    whose key can't be foreseen: the engine may find it to be the same."""
-    chain, match, newest = plan.chain(index), found.matches.get(index), found.newest.get(index)
+    """The deepest exact match, or the newest record of the same stage where that may serve further."""
+    match, newest = found.matches.get(index), found.newest.get(index)
     depth = match.depth if match is not None else 0
     if newest is not None:
-        common = next(
-            (count for count, (ours, link) in enumerate(zip(chain, newest.chain, strict=False)) if ours != link.key),
-            min(len(chain), len(newest.chain)),
-        )
-        if depth <= common < min(len(chain), len(newest.chain)):
-            step = plan.steps(index)[common - 1] if common else None
-            if step is not None and (step.origins or not step.foreseeable):
-                return newest, len(newest.chain)
+        reach = _reach(plan, index, newest)
+        if reach > depth:
+            return newest, reach
     return (match.record if match is not None else None), depth
+
+
+def _reach(plan: Plan, index: int, record: StepRecord) -> int:
+    """How many links of the record the engine may find to be the wanted ones: they differ at most in what it judges by
+    the content that is copied. It does not look at all that we count, so everything else has to be equal."""
+    if record.chain[0].key != plan.chain(index)[0]:
+        return 0
+    pairs = zip(plan.steps(index), record.chain[1:], strict=False)
+    return 1 + sum(1 for _ in takewhile(lambda pair: _may_be_same(*pair), pairs))
+
+
+def _may_be_same(step: PlannedStep, link: Step) -> bool:
+    return all(
+        step.ingredients.get(name) == link.ingredients.get(name) or name in JUDGED_BY_CONTENT
+        for name in {*step.ingredients, *link.ingredients}
+        if not name.startswith(EXPLAINING)
+    )
 
 
 def _take(chosen: Selection, record: StepRecord, depth: int) -> None:
