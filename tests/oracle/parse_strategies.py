@@ -137,6 +137,18 @@ MOUNT_FIELDS: Final = st.one_of(
 )
 
 
+DEVICE_FIELDS: Final = st.sampled_from(
+    [
+        "",
+        '"a""b"',
+        '"name=a"',
+        'a"',
+        '"',
+        '"a"b',
+        *words("a a=b name=a NAME= name required Required=T required=x required="),
+    ]
+)
+
 TIMES: Final = st.lists(
     st.sampled_from(
         words(

@@ -23,6 +23,7 @@ from layercache_ci.dockerfile.text import printable
 from layercache_ci.errors import DockerfileError, InputError
 from tests.oracle.client import HERE, Oracle, Refused
 from tests.oracle.parse_strategies import (
+    DEVICE_FIELDS,
     EDITS,
     GENERATED,
     HEADS,
@@ -75,11 +76,20 @@ def disagreements(oracle: Oracle, named: Iterable[tuple[str, bytes]]) -> list[st
     return [name for name, data in named if not agree(oracle, data)]
 
 
+def go(*arguments: str) -> Path:
+    """The folder that a go command prints."""
+    done = subprocess.run(["go", *arguments], cwd=HERE, check=True, capture_output=True, text=True)
+    return Path(done.stdout.strip())
+
+
 @pytest.fixture(scope="module")
 def real_files() -> list[Path]:
     """BuildKit's own test vectors and every other Dockerfile of the modules that the oracle is made of."""
-    cache = Path(subprocess.run(["go", "env", "GOMODCACHE"], check=True, capture_output=True, text=True).stdout.strip())
-    paths = (path for path in cache.rglob("*") if re.search("(docker|container)file", str(path), re.IGNORECASE))
+    paths = (
+        path
+        for path in go("env", "GOMODCACHE").rglob("*")
+        if re.search("(docker|container)file", str(path), re.IGNORECASE)
+    )
     found = [path for path in paths if path.suffix not in {".go", ".md"} and path.is_file()]
     assert sum("dockerfile/parser/testfiles" in str(path) for path in found) >= 30
     return sorted(found)
@@ -87,6 +97,18 @@ def real_files() -> list[Path]:
 
 def test_buildkits_vectors_and_every_real_file(oracle: Oracle, real_files: list[Path]) -> None:
     assert disagreements(oracle, ((str(path), path.read_bytes()) for path in real_files)) == []
+
+
+def test_every_dockerfile_quoted_in_buildkits_own_tests_and_documents(oracle: Oracle) -> None:
+    texts: set[bytes] = set()
+    for path in (go("list", "-m", "-f", "{{.Dir}}", "github.com/moby/buildkit") / "frontend").rglob("*.*"):
+        if path.suffix == ".go":
+            texts.update(re.findall(rb"`([^`]*)`", path.read_bytes()))
+        elif path.suffix == ".md":
+            texts.update(re.findall(rb"```\w*\n(.*?)```", path.read_bytes(), re.DOTALL))
+    assert sum(b"FROM" in text for text in texts) > 500
+    assert disagreements(oracle, ((repr(text), text) for text in texts)) == []
+    assert disagreements(oracle, ((repr(text), b"FROM a\n" + text) for text in texts)) == []
 
 
 def test_hand_made_files_are_accepted_and_agree(oracle: Oracle) -> None:
@@ -167,6 +189,12 @@ def _mount(value: dict[str, Any]) -> Mount:
     """BuildKit's zero values are our None, except where it keeps them apart itself."""
     absent = {key: value[key] or None for key in ("source", "target", "from_", "id", "sharing", "size")}
     return Mount(**(value | absent))
+
+
+@EXAMPLES
+@given(fields=st.lists(DEVICE_FIELDS, max_size=4))
+def test_devices(oracle: Oracle, fields: list[str]) -> None:
+    assert agree(oracle, f"FROM a\nRUN --device='{','.join(fields)}' x".encode())
 
 
 @EXAMPLES
