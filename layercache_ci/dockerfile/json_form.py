@@ -29,6 +29,7 @@ def exec_form(text: str) -> tuple[str, ...] | None:
     try:
         items = load(text)
     except RecursionError:
+        # Nested beyond Python's stack, and so not of strings. (Beyond 10,000 levels Go would call it no JSON.)
         items = [None]
     except ValueError:
         return None
