@@ -1,7 +1,8 @@
 """The one place that knows how layers are compressed: zstd.
 
-Measured on a Debian base tree (204 MB of tar, one core): level 1 0.55 s and 94 MB, level 2 0.57 s and 89 MB, level 3
-0.78 s and 85 MB; two worker threads take the wall time to 0.6 of that. Decompression takes 0.13 s whatever the level.
+Measured on 527 MB of layers (a Debian base, /usr of a second one, a Python environment), one core: level 1 1.4 s and
+221 MB, level 2 1.7 s and 207 MB, level 3 2.8 s and 198 MB. Two threads of zstd's own take the wall time of one big
+layer to 0.6 of that. Decompression takes 0.35 s whatever the level.
 """
 
 from __future__ import annotations

@@ -44,11 +44,13 @@ _TAR: Final = (
 )
 _NO_DEVICE: Final = (": Cannot mknod: Operation not permitted", ": Exiting with failure status due to previous errors")
 _DISK_FULL: Final = ("Wrote only ", *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)))
+_STATUSES: Final = (0, 2)
+"""What GNU tar exits with when it extracts well or not; env and other tars have other ways to say that they can't."""
 _MESSAGE: Final = 300
 
 
-class DestinationError(CacheError):
-    """The folder that is extracted to can't be written: that is not the layer's fault."""
+class CannotExtract(CacheError):
+    """This machine can't extract: no GNU tar, a disk that is full or read-only. That is not the layer's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def extract(pieces: Iterable[bytes], diff_id: str, folder: Path, *, rootless: bo
 
     Needs the rights of root or, with `rootless`, those of root in a user namespace: device nodes are skipped then, and
     opaque directories are marked with `user.overlay.opaque`. Raises BlobDamaged where the tar's digest is not
-    `diff_id`, DestinationError where the disk is full or read-only, CacheError where GNU tar fails for another reason.
+    `diff_id`, CannotExtract where no layer could be extracted, CacheError where GNU tar fails for another reason.
     """
     with tempfile.TemporaryFile() as messages:
         with subprocess.Popen((*_TAR, f"--directory={folder}"), stdin=subprocess.PIPE, stderr=messages) as tar:
@@ -76,7 +78,9 @@ def extract(pieces: Iterable[bytes], diff_id: str, folder: Path, *, rootless: bo
         messages.seek(0)
         said = messages.read().decode(errors="replace").splitlines()
     if full := next((line for line in said for reason in _DISK_FULL if reason in line), None):
-        raise DestinationError(f"{folder} can't be written: {full[:_MESSAGE]}")
+        raise CannotExtract(f"{folder} can't be written: {full[:_MESSAGE]}")
+    if tar.returncode not in _STATUSES:
+        raise CannotExtract(f"GNU tar is needed, and can't be run: {said[0][:_MESSAGE] if said else tar.returncode}")
     if found != diff_id:
         raise BlobDamaged(f"the layer's tar is {found}")
     if tar.returncode and not (rootless and all(line.endswith(_NO_DEVICE) for line in said)):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from layercache_ci.errors import BlobDamaged, CacheError
-from layercache_ci.layers.extract import DestinationError, Owners, extract
+from layercache_ci.layers.extract import CannotExtract, Owners, extract
 
 TIME = 1_600_000_000.25
 
@@ -197,7 +197,19 @@ def test_an_error_of_the_source_comes_through_and_leaves_no_process(tmp_path: Pa
 def test_a_full_disk_is_told_from_a_bad_layer(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
     try:
-        with pytest.raises(DestinationError, match=r"Wrote only|No space left on device"):
+        with pytest.raises(CannotExtract, match=r"Wrote only|No space left on device"):
             unpack(tar_of(entry("f", bytes(200_000))), tmp_path / "x")
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("tar", ["/bin/busybox", "/bin/false", None], ids=["another tar", "no message", "none"])
+def test_without_gnu_tar_no_layer_is_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tar: str | None
+) -> None:
+    (tmp_path / "env").symlink_to("/usr/bin/env")
+    if tar:
+        (tmp_path / "tar").symlink_to(tar)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CannotExtract, match="GNU tar is needed"):
+        unpack(tar_of(entry("f", bytes(200_000))), tmp_path / "x")

@@ -22,7 +22,7 @@ from typing import Final
 from layercache_ci.engines.containers.storage import StoredImage, big_data_file
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.compression import decompressed
-from layercache_ci.layers.extract import DestinationError, Owners, extract
+from layercache_ci.layers.extract import CannotExtract, Owners, extract
 from layercache_ci.layers.model import Layer
 from layercache_ci.store.model import Store
 
@@ -140,7 +140,7 @@ def _try_extract(work: Path, placed: _Placed, store: Store, *, rootless: bool) -
         if placed.layer.tar_split:
             with store.open_blob(placed.layer.tar_split) as split:
                 (work / "overlay-layers" / f"{placed.id}.tar-split.gz").write_bytes(split.read())
-    except DestinationError:
+    except CannotExtract:
         raise
     except CacheError as error:
         return str(error)
