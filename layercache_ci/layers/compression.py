@@ -25,13 +25,17 @@ interpreter's lock, outweigh the interpreter; from 256 KiB on allocating costs m
 
 
 class Compressor:
-    """Turns the pieces of a tar into the pieces of one zstd frame. `threads` above one lets zstd cut the work up."""
+    """Turns the pieces of a tar into the pieces of one zstd frame.
+
+    `threads` of zstd's own work beside the caller's. The same tar gives the same bytes whatever their number, but
+    others without any.
+    """
 
     __slots__ = ("_zstd",)
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, *, threads: int = 0) -> None:
         options: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL}
-        if threads > 1:
+        if threads:
             options[zstd.CompressionParameter.nb_workers] = threads
         self._zstd = zstd.ZstdCompressor(options=options)
 

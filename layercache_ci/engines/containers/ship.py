@@ -19,7 +19,7 @@ from layercache_ci.layers.tarsplit import TAR_SPLIT, assemble
 from layercache_ci.store.model import Store
 
 _SMALL: Final = 32 << 20
-"""Below this a layer is compressed by one thread: there are others to keep the processors busy."""
+"""Bytes; a smaller layer is compressed without threads: there are other layers to keep the processors busy."""
 
 
 def ship_layers(
@@ -51,7 +51,7 @@ def _try_ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) 
 
 def _ship(storage: Storage, layer: StoredLayer, store: Store, workers: int) -> Layer:
     tar_split = _tar_split(storage, layer)
-    compressor = Compressor(threads=1 if layer.size < _SMALL else workers)
+    compressor = Compressor(threads=0 if layer.size < _SMALL else workers)
     found, size = hashlib.sha256(), 0
     with store.new_blob(ZSTD_LAYER) as blob:
         for piece in tar_of(storage, layer):

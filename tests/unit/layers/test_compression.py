@@ -11,16 +11,24 @@ from layercache_ci.layers.compression import PIECE, Compressor, decompressed
 DATA = random.Random(1).randbytes(PIECE) + bytes(5 * PIECE) + b"end"
 
 
-def compressed(data: bytes, threads: int = 1) -> bytes:
+def compressed(data: bytes, threads: int = 0) -> bytes:
     compressor = Compressor(threads=threads)
     return compressor.compress(data) + compressor.finish()
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [0, 1, 3])
 def test_what_is_compressed_comes_back_in_bounded_pieces(threads: int) -> None:
     pieces = list(decompressed(io.BytesIO(compressed(DATA, threads))))
     assert b"".join(pieces) == DATA
     assert max(map(len, pieces)) <= PIECE
+
+
+def test_the_number_of_threads_and_the_size_of_pieces_leave_no_mark() -> None:
+    data = random.Random(2).randbytes(1 << 20) * 9
+    whole = compressed(data, threads=1)
+    compressor = Compressor(threads=3)
+    pieces = [compressor.compress(data[start : start + 70_001]) for start in range(0, len(data), 70_001)]
+    assert b"".join(pieces) + compressor.finish() == whole
 
 
 def test_frames_in_a_row_are_one_stream_whatever_the_reads_return() -> None:
