@@ -109,7 +109,10 @@ def build_graph(
     """The graph of `dockerfile`. `predefined` are the platform ARGs, which every FROM line knows; `contexts` the named
     build contexts, which take precedence over stages and images. Raises PlanError where a FROM can't be expanded."""
     named = {name.lower(): place for name, place in contexts.items()}
-    first = next(i for i, instruction in enumerate(dockerfile.instructions) if instruction.keyword == "FROM")
+    starts = [index for index, instruction in enumerate(dockerfile.instructions) if instruction.keyword == "FROM"]
+    if not starts:
+        raise PlanError("the Dockerfile has no FROM, so there is no stage to build")
+    first = starts[0]
     graph = StageGraph((), {}, dockerfile.escape, named)
     values: dict[str, str] = {}
     for instruction in dockerfile.instructions[:first]:

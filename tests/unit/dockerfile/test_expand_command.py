@@ -21,9 +21,9 @@ def test_without_json_only_the_result_is_printed(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["${A"], "layercache expand: WORD '${A': syntax error: missing '}': close the '${'\n"),
-        (["--escape", "", "x"], "layercache expand: --escape '': give one character, as a rule \\ or `\n"),
-        (["--escape", "ab", "x"], "layercache expand: --escape 'ab': give one character, as a rule \\ or `\n"),
+        (["${A"], "layercache: WORD '${A': syntax error: missing '}': close the '${'\n"),
+        (["--escape", "", "x"], "layercache: --escape '': give one character, as a rule \\ or `\n"),
+        (["--escape", "ab", "x"], "layercache: --escape 'ab': give one character, as a rule \\ or `\n"),
     ],
 )
 def test_a_wrong_input_is_one_line_and_exit_code_2(
