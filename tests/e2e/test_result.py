@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.conftest import MakeEngine
 from tests.lab.engines import KINDS, Engine
 from tests.lab.lab import Lab
+from tests.lab.paths import CHECKOUT
 
 DOCKERFILE = """ARG BASE
 FROM $BASE AS builder
@@ -25,6 +27,7 @@ RUN echo one > /one
 COPY message /message
 RUN cat /message /made > /all
 """
+SCHEMA = json.loads((CHECKOUT / "docs/report.schema.json").read_text())
 
 
 class Workplace:
@@ -49,7 +52,9 @@ class Workplace:
             "--store", f"local:{self.store / 'cache'}", "--report", report, "--network", "host",
             "--build-arg", f"BASE={self.lab.busybox}", *options, self.context, check=check,
         )  # fmt: skip
-        return done.returncode, json.loads(report.read_text()), done.stdout + done.stderr
+        value = json.loads(report.read_text())
+        jsonschema.validate(value, SCHEMA)
+        return done.returncode, value, done.stdout + done.stderr
 
 
 @pytest.fixture

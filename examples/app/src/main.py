@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import pandas
+import pandas as pd
 from flask import Flask
 
 app = Flask(__name__)
@@ -11,7 +11,7 @@ app = Flask(__name__)
 @app.get("/")
 def describe() -> dict[str, object]:
     """The version and the mean of each column."""
-    table = pandas.DataFrame({"wall": [6.0, 14.5], "cpu": [5.4, 14.4]})
+    table = pd.DataFrame({"wall": [6.0, 14.5], "cpu": [5.4, 14.4]})
     version = Path(__file__).with_name("VERSION").read_text().strip()
     return {"version": version, "mean": table.mean().to_dict()}
 
