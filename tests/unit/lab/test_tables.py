@@ -58,11 +58,12 @@ def test_a_report_becomes_a_column(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     step = {"text": "COPY src src", "outcome": "miss", "reason": {"code": "file", "detail": "src/main.py changed"}}
     skipped = {"text": "RUN make", "outcome": "skipped", "reason": None}
-    seconds = {"plan": 0.1, "restore": 1.25, "build": 3.0, "save": 0.5, "total": 4.85}
+    seconds = {"plan": 0.1, "restore": 1.25, "build": 3.0, "save": 0.5, "total": 6.85}
     totals = {"steps": 8, "hits": 7, "bytes_restored": 258_000_000, "bytes_saved": 1_000, "seconds": seconds}
     report.write_text(json.dumps({"stages": [{"steps": [step, skipped]}], "totals": totals}))
     summary = Summary.read("changed", report)
     table = side_by_side([summary]).splitlines()
 
     assert summary.misses == (Missed("COPY src src", "src/main.py changed"),)
+    assert next(line for line in table if "made whole" in line).split()[-2:] == ["2.0", "s"]
     assert [line.split("  ")[-1].strip() for line in table if "cache" in line] == ["7 of 8", "258.0 MB", "0.0 MB"]
