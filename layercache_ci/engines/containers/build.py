@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, Final
 
-from layercache_ci.dockerfile.context import open_context
-from layercache_ci.dockerfile.parser import parse
-from layercache_ci.dockerfile.plan import BaseImage, Plan, digest
-from layercache_ci.dockerfile.planner import Planner, Request
-from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
-from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
 from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
 from layercache_ci.engines.containers.image_store import RestoredImage, write_image_store
-from layercache_ci.engines.containers.images import Resolver, base_image
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
+from layercache_ci.engines.containers.planning import make_plan
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import IMAGE, Lookup, Selection, image_id, look_up, select
+from layercache_ci.engines.containers.restore import Lookup, Selection, image_id, look_up, select
 from layercache_ci.engines.containers.save import Built, Saver
+from layercache_ci.engines.containers.scratch import Place, new_place
 from layercache_ci.engines.containers.storage import Storage, StoredImage
-from layercache_ci.engines.containers.whole import Carrier, Carrying, unmount_below
+from layercache_ci.engines.containers.whole import Carrier, Carrying
 from layercache_ci.engines.process import ask, stream
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, InputError, PlanError
@@ -35,9 +28,6 @@ from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import open_store
 from layercache_ci.store.model import Scopes, Store
 
-PLATFORM_ARGS_SINCE: Final = (1, 29)
-LABELS_EACH_UNTIL: Final = (1, 39)
-HEREDOCS_SINCE: Final = (1, 33)
 PUSH_SECONDS: Final = 3600
 
 
@@ -54,7 +44,8 @@ class Build:
     plan_made: Plan | None = None
     selection: Selection = field(default_factory=Selection)
     bytes_restored: int = 0
-    image_store: Path | None = None
+    place: Place | None = None
+    """Where the restored layers are; None where nothing was restored."""
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
     _carrying: Carrying | None = None
     _lookup: Lookup = field(default_factory=Lookup)
@@ -81,78 +72,18 @@ class Build:
         """Forget about the cache: the engine gets the build as it is."""
         self.warnings.append(warning)
         self.plan_made, self.selection, self._predictions = None, Selection(), {}
-        if self.image_store is not None:
-            shutil.rmtree(self.image_store, ignore_errors=True)
-            self.image_store = None
+        if self.place is not None:
+            self.place.remove()
+            self.place = None
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
         try:
-            self.plan_made = self._plan()
+            self.plan_made = make_plan(self.settings, self.machine, self.engine, self.store)
         except (PlanError, InputError) as error:
             self.warnings.append(f"built without the cache: {error}")
             return
         self.warnings += self.plan_made.warnings
-
-    def _plan(self) -> Plan:
-        settings = self.settings
-        if settings.remote_context:
-            raise PlanError(
-                f"the context {settings.context!r} is fetched by the engine; check it out first to have it cached"
-            )
-        if any(option.startswith("--jobs") for option in settings.engine_options):
-            raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")
-        if self.engine.driver != "overlay":
-            raise PlanError(
-                f"the storage driver {self.engine.driver!r} can't be filled from outside; set driver to overlay"
-            )
-        platform = normalize(settings.platform) if settings.platform else host_platform()
-        if "," in platform:
-            raise PlanError(f"--platform {platform}: build one platform at a time to have it cached")
-        dockerfile = parse(settings.dockerfile.read_bytes(), name=str(settings.dockerfile))
-        minor = self.engine.buildah_minor
-        if minor < HEREDOCS_SINCE and any(instruction.heredocs for instruction in dockerfile.instructions):
-            raise PlanError(f"Buildah {self.engine.buildah} does not know heredocs")
-        root = Path(settings.context).absolute()
-        options = digest(settings.cache_version, *settings.engine_options)[:16]
-        namespace = f"{self.engine.family}-{platform.replace('/', '-')}-{options}"
-        request = Request(
-            dockerfile=dockerfile,
-            context=open_context(root, settings.dockerfile.absolute(), family="containers"),
-            namespace=namespace,
-            platform=platform,
-            target=settings.target,
-            build_args=settings.build_args,
-            predefined=platform_args(host_platform(), platform, settings.target or ""),
-            build_contexts=settings.build_contexts,
-            labels=settings.labels,
-            label_each=minor <= LABELS_EACH_UNTIL,
-            docker_format=self.engine.docker_format(settings, self.machine),
-            cache=StatCache(self.machine.cache_home / "hashes"),
-            workers=self.machine.cpus,
-        )
-        resolver = Resolver(
-            inspect=self.engine.inspect_image,
-            environment=self.machine.environment,
-            policy=self.engine.pull_policy(settings),
-            remembered=lambda reference: self._remembered(namespace, reference),
-        )
-        return Planner(request, resolver).plan()
-
-    def _remembered(self, namespace: str, reference: str) -> BaseImage | None:
-        """The base image that the newest record with this reference was built on."""
-        if self.store is None:
-            return None
-        try:
-            for record in self.store.records():
-                base = record.chain[0]
-                image = base.engine.get(IMAGE)
-                if record.namespace == namespace and base.text == reference and isinstance(image, Mapping):
-                    stored = StoredImage.from_json(image)
-                    return base_image(reference, stored.id, stored.config)
-        except CacheError as error:
-            self.warnings.append(str(error))
-        return None
 
     def restore(self) -> None:
         """Write what the store holds of this build into an additional image store, ready for the engine."""
@@ -192,17 +123,21 @@ class Build:
         self._predictions = predict(plan, depths, self.selection.offered, version=self.engine.buildah_minor)
 
     def _write(self, store: Store) -> None:
-        place = self.machine.scratch / f"store-{time.time_ns():x}"
         try:
+            place = new_place(self.machine.scratch)
             restored = write_image_store(
-                place, self.selection.images, store, workers=self.machine.cpus, rootless=self.machine.rootless
+                place.image_store,
+                self.selection.images,
+                store,
+                workers=self.machine.cpus,
+                rootless=self.machine.rootless,
             )
-        except CacheError as error:
+        except (CacheError, OSError) as error:
             self.warnings.append(f"nothing was restored: {error}")
             self._lose(Selection(), str(error))
             return
+        self.place = place
         self.bytes_restored = restored.bytes_read
-        self.image_store = restored.path
         for diff_id, why in restored.damaged.items():
             self.warnings.append(f"layer {diff_id[:19]} was not restored: {why}")
         if restored.damaged:
@@ -214,34 +149,29 @@ class Build:
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code."""
-        if self.image_store is not None:
-            self._configure(self.image_store)
+        if self.place is not None:
+            self._configure(self.place)
             self._begin_carrying()
         command = self.engine.build_command(self.settings)
         return stream(command, self._environment(), on_line=self.reader.feed, sink=sink)
 
-    @property
-    def _own_root(self) -> Path | None:
-        """Where a build on restored layers has its own storage: in the user's, its image would break every command
+    def _configure(self, place: Place) -> None:
+        """The storage of a build on restored layers is its own: in the user's, its image would break every command
         there once the image store is gone."""
-        return None if self.image_store is None else self.image_store.with_suffix(".build")
-
-    def _configure(self, image_store: Path) -> None:
-        root = image_store.with_suffix(".build")
-        (root / "tmp").mkdir(parents=True)
+        (place.root / "tmp").mkdir(parents=True)
         users = Storage(self.engine.graph_root)
-        stores = [image_store, *([self.engine.graph_root] if users.has_images else [])]
+        stores = [place.image_store, *([self.engine.graph_root] if users.has_images else [])]
         found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
         configuration = storage_conf.for_build(
-            found, driver=self.engine.driver, root=root, stores=stores, rootless=self.machine.rootless
+            found, driver=self.engine.driver, root=place.root, stores=stores, rootless=self.machine.rootless
         )
-        (image_store / "storage.conf").write_text(storage_conf.dump(configuration))
+        place.configuration.write_text(storage_conf.dump(configuration))
 
     def _environment(self) -> dict[str, str]:
         """What the build, and what comes after it on its storage, runs with."""
         environment = dict(self.machine.environment)
-        if self.image_store is not None:
-            environment[storage_conf.VARIABLE] = str(self.image_store / "storage.conf")
+        if self.place is not None:
+            environment[storage_conf.VARIABLE] = str(self.place.configuration)
         return environment
 
     def _begin_carrying(self) -> None:
@@ -257,9 +187,9 @@ class Build:
     @property
     def _carrier(self) -> Carrier | None:
         """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
-        if self._own_root is None or self.settings.keep_store:
+        if self.place is None or self.settings.keep_store:
             return None
-        return Carrier(self.engine, self.machine.environment, self._own_root)
+        return Carrier(self.engine, self.machine.environment, self.place.root)
 
     def _deepest(self) -> RestoredImage | None:
         """The restored image that the result will most likely lie on."""
@@ -275,9 +205,9 @@ class Build:
     @property
     def storage(self) -> Storage:
         """The storage that the engine built in. Raises CacheError where it can't be read."""
-        if self._own_root is None or self.image_store is None:
+        if self.place is None:
             return Storage(self.engine.graph_root)
-        return Storage(self._own_root / "root", (self.image_store, self.engine.graph_root))
+        return Storage(self.place.root / "root", (self.place.image_store, self.engine.graph_root))
 
     def finish(self) -> None:
         """Make the image whole, push it, write down what it is."""
@@ -290,10 +220,11 @@ class Build:
                 ask([self.engine.executable, "push", tag], self._later_environment(), timeout=PUSH_SECONDS)
         if image is not None:
             self._describe(image)
-        if settings.keep_store and self.image_store is not None:
+        if settings.keep_store and self.place is not None:
+            self.place.keep()
             self.notes.append(
                 "the image is in a storage of its own, on the restored layers; later commands of this job need "
-                f"{storage_conf.VARIABLE}={self.image_store / 'storage.conf'}"
+                f"{storage_conf.VARIABLE}={self.place.configuration}"
             )
 
     def _result(self) -> StoredImage | None:
@@ -319,12 +250,8 @@ class Build:
         """Take away what only the build needed, unless the result is to stay there."""
         if self._carrying is not None:
             self._carrying.stop()
-        if self.settings.keep_store:
-            return
-        for folder in (self._own_root, self.image_store):
-            if folder is not None:
-                unmount_below(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+        if self.place is not None and not self.settings.keep_store:
+            self.place.remove()
 
     @property
     def seen(self) -> dict[int, list[SeenStep]]:

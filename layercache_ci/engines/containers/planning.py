@@ -1,0 +1,94 @@
+"""From the settings of a build to its plan, for Podman and Buildah."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.dockerfile.ast import Dockerfile
+from layercache_ci.dockerfile.context import open_context
+from layercache_ci.dockerfile.parser import parse
+from layercache_ci.dockerfile.plan import BaseImage, Plan, digest
+from layercache_ci.dockerfile.planner import Planner, Request
+from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
+from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.engines.containers.engine import Engine
+from layercache_ci.engines.containers.images import Resolver, base_image
+from layercache_ci.engines.containers.restore import IMAGE
+from layercache_ci.engines.containers.storage import StoredImage
+from layercache_ci.errors import CacheError, PlanError
+from layercache_ci.settings import BuildSettings, Machine
+from layercache_ci.store.model import Store
+
+log = logging.getLogger(__name__)
+HEREDOCS_SINCE: Final = (1, 33)
+"""Since then it also makes one step of all labels, where there was one a label, and a step of `--env`."""
+
+
+def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: Store | None) -> Plan:
+    """Raises PlanError and InputError for what can't be planned."""
+    _demand_plannable(settings, engine)
+    platform = normalize(settings.platform) if settings.platform else host_platform()
+    dockerfile = parse(settings.dockerfile.read_bytes(), name=str(settings.dockerfile))
+    if engine.buildah_minor < HEREDOCS_SINCE and _has_heredocs(dockerfile):
+        raise PlanError(f"Buildah {engine.buildah} does not know heredocs")
+    options = digest(settings.cache_version, *settings.engine_options)[:16]
+    namespace = f"{engine.family}-{platform.replace('/', '-')}-{options}"
+    request = Request(
+        dockerfile=dockerfile,
+        context=open_context(Path(settings.context).absolute(), settings.dockerfile.absolute(), family="containers"),
+        namespace=namespace,
+        platform=platform,
+        target=settings.target,
+        build_args=settings.build_args,
+        predefined=platform_args(host_platform(), platform, settings.target or ""),
+        build_contexts=settings.build_contexts,
+        labels=settings.labels,
+        label_each=engine.buildah_minor < HEREDOCS_SINCE,
+        docker_format=engine.docker_format(settings, machine),
+        cache=StatCache(machine.cache_home / "hashes"),
+        workers=machine.cpus,
+    )
+    resolver = Resolver(
+        inspect=engine.inspect_image,
+        environment=machine.environment,
+        policy=engine.pull_policy(settings),
+        remembered=lambda reference: _remembered(store, namespace, reference),
+    )
+    return Planner(request, resolver).plan()
+
+
+def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
+    if settings.remote_context:
+        raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
+    names = {option.partition("=")[0] for option in settings.engine_options}
+    if "--jobs" in names:
+        raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")
+    if "--env" in names and engine.buildah_minor >= HEREDOCS_SINCE:
+        raise PlanError("--env makes the engine add steps that are not in the Dockerfile; write ENV there")
+    if engine.driver != "overlay":
+        raise PlanError(f"the storage driver {engine.driver!r} can't be filled from outside; set driver to overlay")
+    if settings.platform is not None and "," in settings.platform:
+        raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")
+
+
+def _has_heredocs(dockerfile: Dockerfile) -> bool:
+    return any(instruction.heredocs for instruction in dockerfile.instructions)
+
+
+def _remembered(store: Store | None, namespace: str, reference: str) -> BaseImage | None:
+    """The base image that the newest record with this reference was built on."""
+    if store is None:
+        return None
+    try:
+        for record in store.records():
+            base = record.chain[0]
+            image = base.engine.get(IMAGE)
+            if record.namespace == namespace and base.text == reference and isinstance(image, Mapping):
+                stored = StoredImage.from_json(image)
+                return base_image(reference, stored.id, stored.config)
+    except CacheError as error:
+        log.warning("%s", error)
+    return None

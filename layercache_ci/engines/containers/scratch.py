@@ -1,0 +1,85 @@
+"""The folders that a build needs while it runs, and what killed builds left of theirs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KEPT: Final = b"kept"
+KEPT_SECONDS: Final = 24 * 3600
+"""What `--keep-store` left is needed by the rest of a job, and no job of a CI service is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An image store and, beside it, the storage of the build. The lock is held as long as this process or a child of
+    it lives, so that nobody takes them for left over."""
+
+    lock: Path
+    handle: int
+
+    @property
+    def image_store(self) -> Path:
+        return self.lock.with_suffix(".images")
+
+    @property
+    def root(self) -> Path:
+        return self.lock.with_suffix(".build")
+
+    @property
+    def configuration(self) -> Path:
+        """The storage.conf by which engines find both."""
+        return self.image_store / "storage.conf"
+
+    def keep(self) -> None:
+        """They are to stay for a while."""
+        os.pwrite(self.handle, KEPT, 0)
+
+    def remove(self) -> None:
+        for folder in (self.root, self.image_store):
+            unmount_below(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        self.lock.unlink(missing_ok=True)
+
+
+def new_place(scratch: Path) -> Place:
+    """A place that nobody else has; what was left over before is removed. Raises OSError."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    for lock in scratch.glob("*.lock"):
+        _sweep(lock)
+    lock = scratch / f"{time.time_ns():x}-{os.getpid()}.lock"
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return Place(lock, handle)
+
+
+def _sweep(lock: Path) -> None:
+    """Remove what belongs to a lock that nobody holds, unless it was kept less than a day ago."""
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except OSError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        young = time.time() - os.fstat(handle).st_mtime < KEPT_SECONDS
+        if not (young and os.pread(handle, len(KEPT), 0) == KEPT):
+            Place(lock, handle).remove()
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+
+
+def unmount_below(folder: Path) -> None:
+    """The overlay driver mounts its own home and leaves that so; a folder with a mount in it can't be removed."""
+    with Path("/proc/self/mounts").open() as mounts:
+        places = [line.split(" ")[1].encode().decode("unicode_escape") for line in mounts]
+    for place in sorted(places, key=len, reverse=True):
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", place], check=False, capture_output=True)

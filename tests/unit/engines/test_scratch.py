@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from layercache_ci.engines.containers.scratch import KEPT_SECONDS, Place, new_place
+
+
+def fill(place: Place) -> None:
+    for folder in (place.image_store, place.root):
+        folder.mkdir()
+        (folder / "file").write_text("x")
+
+
+def test_places_are_apart_and_removed_whole(tmp_path: Path) -> None:
+    one, other = new_place(tmp_path), new_place(tmp_path)
+    fill(one)
+    fill(other)
+    one.remove()
+    assert sorted(tmp_path.iterdir()) == sorted([other.lock, other.image_store, other.root])
+
+
+def test_what_a_dead_process_left_is_removed_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    dead, alive = new_place(tmp_path), new_place(tmp_path)
+    fill(dead)
+    fill(alive)
+    os.close(dead.handle)  # as the end of a process does
+    new_place(tmp_path)
+    assert not dead.root.exists()
+    assert not dead.image_store.exists()
+    assert (alive.root / "file").exists()
+
+
+def test_what_is_kept_stays_for_a_day(tmp_path: Path) -> None:
+    kept = new_place(tmp_path)
+    fill(kept)
+    kept.keep()
+    os.close(kept.handle)
+    new_place(tmp_path)
+    assert (kept.image_store / "file").exists()
+    before = time.time() - KEPT_SECONDS - 1
+    os.utime(kept.lock, (before, before))
+    new_place(tmp_path)
+    assert not kept.image_store.exists()
