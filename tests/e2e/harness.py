@@ -80,7 +80,7 @@ class Bench:
         report = engine.folder / "report.json"
         report.unlink(missing_ok=True)
         done = engine.build(
-            "--store", f"local:{store or self.store}", "--report", report, "--keep-store",
+            "--store", f"local:{store or self.store}", "--report", report,
             "--network", "host", "-t", "app",
             *arguments, check=False,
         )  # fmt: skip

@@ -31,18 +31,16 @@ class Image:
 
 
 def read_image(engine: Engine, name: str = "localhost/app:latest") -> Image:
-    """The image of that name in the engine's storage, or on the image stores that layercache left."""
-    roots = [engine.folder / "graph", *engine.folder.glob("tmp/layercache-*/store-*")]
-    images = [(root, image) for root in roots for image in entries(root, "images")]
-    root, found = next((root, image) for root, image in images if name in (image.get("names") or ()))
+    """The image of that name in the engine's own storage."""
+    root = engine.folder / "graph"
+    found = next(image for image in entries(root, "images") if name in (image.get("names") or ()))
     config = json.loads(read_big_data(root / "overlay-images" / found["id"], f"sha256:{found['id']}"))
-    layers = {layer["id"]: (root, layer.get("parent")) for root in reversed(roots) for layer in entries(root, "layers")}
+    parents = {layer["id"]: layer.get("parent") for layer in entries(root, "layers")}
     chain: list[Path] = []
     at = found.get("layer")
     while at:
-        root, parent = layers[at]
         chain.insert(0, root / "overlay" / at / "diff")
-        at = parent
+        at = parents[at]
     files: dict[str, tuple[object, ...]] = {}
     for layer in chain:
         apply(layer, files)

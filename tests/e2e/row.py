@@ -88,8 +88,11 @@ class Row:
         dockerfile = self.then_dockerfile if changed and self.then_dockerfile is not None else self.dockerfile
         files = {**self.files, **(self.then_files if changed else {})}
         if dockerfile:
-            files.setdefault("Dockerfile", dockerfile.replace(BASE, base))
-        write_tree(context, {path: node for path, node in files.items() if node is not None})
+            files.setdefault("Dockerfile", dockerfile)
+        nodes = {path: node for path, node in files.items() if node is not None}
+        write_tree(
+            context, {path: node.replace(BASE, base) if isinstance(node, str) else node for path, node in nodes.items()}
+        )
         return context
 
     def arguments(self, site: Path, base: str, *, changed: bool) -> list[str]:

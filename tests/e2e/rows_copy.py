@@ -97,7 +97,7 @@ ROWS = (
         dockerfile=f"FROM {BASE}\nCOPY --chown=5:6 src /dst\nRUN echo after > /after\n",
         files=TREE,
         then_dockerfile=f"FROM {BASE}\nCOPY --chown=5:7 src /dst\nRUN echo after > /after\n",
-        expect="mm",
+        expect="MM",
     ),
     Row(
         name="--chown by another name for the same user",

@@ -11,7 +11,7 @@ TREE: dict[str, Node] = {"app/main": "1", "app/log": "1", "docs/a": "1", "docs/b
 def ignore(
     name: str, rules: str, then: dict[str, Node | None], expect: str, *, file: str = ".dockerignore", listed: str = ""
 ) -> Row:
-    files: dict[str, Node] = {**TREE, file: f"{rules}\nDockerfile\nContainerfile\n.*ignore\n"}
+    files: dict[str, Node] = {**TREE, file: f"{rules}\nDockerfile*\n.*ignore\n"}
     shown = "".join(f"/dst/{path}\n" for path in listed.split())
     return Row(
         name=name,
