@@ -7,6 +7,12 @@ export LAYERCACHE_LAB
 # Go, where this machine has none, comes from the lab.
 export PATH := $(PATH):$(LAYERCACHE_LAB)/bin
 
+# What pip reads from the environment about indexes and certificates is the machine's business and stays;
+# what would send packages somewhere else than into our environments, or refuse an editable project, goes.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_HASHES PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE \
+	PIP_NO_DEPS PIP_NO_BINARY PIP_ONLY_BINARY PIP_DRY_RUN PIP_IGNORE_INSTALLED PIP_NO_BUILD_ISOLATION PIP_PYTHON \
+	PIP_REQUIRE_VIRTUALENV PYTHONHOME PYTHONPATH
+
 python := .venv/bin/python
 pytest := $(python) -m pytest
 
