@@ -60,12 +60,12 @@ class Blobs:
     def keep(self, digest: str) -> None:
         """Somebody is about to name this blob in a record: its time of grace starts again."""
         with suppress(OSError):
-            path = self._path(digest)
+            path = self.path(digest)
             if self._writable and time.time() - path.stat().st_mtime > GRACE / 10:
                 os.utime(path)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        path = self._path(descriptor.digest)
+        path = self.path(descriptor.digest)
         with self._folder.faults():
             try:
                 file = path.open("rb", buffering=0)
@@ -82,7 +82,7 @@ class Blobs:
         if end <= offset:
             return b""
         count = -(-end // BLOCK) - first
-        path = self._path(descriptor.digest)
+        path = self.path(descriptor.digest)
         with self._folder.faults():
             try:
                 with path.open("rb", buffering=0) as file, _sidecar(path).open("rb", buffering=0) as sidecar:
@@ -99,7 +99,7 @@ class Blobs:
     def writer(self, media_type: str) -> LocalBlobWriter:
         return LocalBlobWriter(self._folder, media_type)
 
-    def _path(self, digest: str) -> Path:
+    def path(self, digest: str) -> Path:
         name = _DIGEST.fullmatch(digest)
         if name is None:
             raise BlobNotFound(f"{digest!r} is no digest that a store can hold: sha256:<64 hex digits>")
@@ -107,7 +107,7 @@ class Blobs:
 
     def _damaged(self, descriptor: Descriptor, file: io.FileIO) -> BlobDamaged:
         """Removes the blob that `file` is, unless a good one took its place meanwhile."""
-        path = self._path(descriptor.digest)
+        path = self.path(descriptor.digest)
         if self._writable:
             with suppress(OSError, StoreUnavailable), self._folder.lock():
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -109,6 +109,10 @@ class LocalStore:
         """Fewer bytes than `length` only where the blob ends."""
         return self._blobs.read_range(descriptor, offset, length)
 
+    def blob_file(self, descriptor: Descriptor) -> Path | None:
+        path = self._blobs.path(descriptor.digest)
+        return path if path.is_file() else None
+
     def new_blob(self, media_type: str) -> BlobWriter:
         self._demand_writable()
         return self._blobs.writer(media_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from layercache_ci.layers.model import Descriptor, Layer
@@ -113,6 +114,9 @@ class Store(Protocol):
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         """Bytes [offset, offset+length) of a blob, each verified against the digests of the blocks they lie in."""
+
+    def blob_file(self, descriptor: Descriptor) -> Path | None:
+        """Where the blob lies as a file that others may read, unverified; None where it is held in no file here."""
 
     def new_blob(self, media_type: str) -> BlobWriter:
         """A blob to be written; use as a context manager: leaving it without a commit throws it away."""

@@ -207,3 +207,10 @@ def test_a_reader_keeps_what_it_opened_or_sees_that_it_is_gone(backend: Backend)
             assert head + stream.read() == BIG
     with pytest.raises(BlobNotFound):
         store.read_range(blob, 0, 1)
+
+
+def test_a_blobs_file_has_its_bytes_or_is_none(backend: Backend) -> None:
+    store = backend.open()
+    path = store.blob_file(put_blob(store, b"a blob"))
+    assert path is None or path.read_bytes() == b"a blob"
+    assert store.blob_file(descriptor_of(b"another")) is None

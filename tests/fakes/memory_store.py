@@ -55,6 +55,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
 
+    def blob_file(self, descriptor: Descriptor) -> None:
+        assert descriptor.digest
+
     def contains(self, digests: Iterable[str]) -> frozenset[str]:
         return frozenset(digests) & self.blobs.keys()
 

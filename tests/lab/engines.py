@@ -74,7 +74,8 @@ class Engine:
     def remove(self) -> None:
         """Unmounts what the engine left mounted and deletes its storage."""
         unmount_below(self.folder)
-        shutil.rmtree(self.folder)
+        # not rmtree: layercache may be removing a part of it at the same time
+        subprocess.run(["rm", "-rf", "--", self.folder], check=True)
 
 
 def unmount_below(folder: Path) -> None:

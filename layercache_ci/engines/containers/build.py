@@ -251,7 +251,7 @@ class Build:
         if self._carrying is not None:
             self._carrying.stop()
         if self.place is not None and not self.settings.keep_store:
-            self.place.remove()
+            self.place.discard()
 
     @property
     def seen(self) -> dict[int, list[SeenStep]]:

@@ -30,6 +30,8 @@ from layercache_ci.store.model import Store
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
+Source = Callable[[], Iterable[bytes]] | Path
+"""A blob of a layout: what makes its bytes, or the file that has them."""
 PIECE: Final = 1 << 20
 COPY_SECONDS: Final = 3600
 
@@ -59,7 +61,7 @@ class Carrier:
                 for layer in image.layers
             ],
         }
-        blobs = {layer.blob.digest: partial(_stored, store, layer.blob) for layer in image.layers}
+        blobs = {layer.blob.digest: _source(store, layer.blob) for layer in image.layers}
         write_layout(layout, json.dumps(manifest).encode(), config, blobs)
         identity = hashlib.sha256(config).hexdigest()
         process = subprocess.Popen(
@@ -78,7 +80,7 @@ class Carrier:
         try:
             present = Storage(self.engine.graph_root)
             layers = [layer for layer in storage.layers(image.top_layer) if not present.has_layer(layer.id)]
-            blobs = {layer.diff_id: partial(tar_of, storage, layer) for layer in layers}
+            blobs: dict[str, Source] = {layer.diff_id: partial(tar_of, storage, layer) for layer in layers}
             write_layout(layout, image.big_data["manifest"], image.big_data[f"sha256:{image.id}"], blobs)
         except (CacheError, OSError) as error:
             raise EngineError(f"the image can't be taken out of the build's own storage: {error}") from error
@@ -117,6 +119,11 @@ class Carrying:
         self.process.wait()
 
 
+def _source(store: Store, blob: Descriptor) -> Source:
+    """The store's own file where it has one: skopeo verifies what it reads."""
+    return store.blob_file(blob) or partial(_stored, store, blob)
+
+
 def _stored(store: Store, blob: Descriptor) -> Iterator[bytes]:
     with store.open_blob(blob) as source:
         while piece := source.read(PIECE):
@@ -131,16 +138,18 @@ def full_name(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
-def write_layout(
-    folder: Path, manifest: bytes, config: bytes, blobs: Mapping[str, Callable[[], Iterable[bytes]]]
-) -> None:
+def write_layout(folder: Path, manifest: bytes, config: bytes, blobs: Mapping[str, Source]) -> None:
     """An OCI image layout (image-layout.md) of one image, tagged `image`; `blobs` by digest."""
     place = folder / "blobs" / "sha256"
     place.mkdir(parents=True)
     for data in (manifest, config):
         (place / hashlib.sha256(data).hexdigest()).write_bytes(data)
     for name, source in blobs.items():
-        with (place / name.removeprefix("sha256:")).open("wb") as file:
+        path = place / name.removeprefix("sha256:")
+        if isinstance(source, Path):
+            path.symlink_to(source)
+            continue
+        with path.open("wb") as file:
             file.writelines(source())
     descriptor = _descriptor(MANIFEST, manifest)
     descriptor["annotations"] = {"org.opencontainers.image.ref.name": "image"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layercache_ci.engines.containers.whole import full_name, write_layout
+from layercache_ci.engines.containers.whole import Source, full_name, write_layout
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,9 @@ def test_names_are_those_that_the_engine_would_give(given: str, full: str) -> No
 
 
 def test_a_layout_holds_manifest_config_and_the_blobs_that_are_given(tmp_path: Path) -> None:
-    write_layout(tmp_path, b"{}", b"config", {"sha256:abc": lambda: iter([b"one", b"two"])})
+    (tmp_path / "file").write_bytes(b"three")
+    sources: dict[str, Source] = {"sha256:abc": lambda: iter([b"one", b"two"]), "sha256:def": tmp_path / "file"}
+    write_layout(tmp_path, b"{}", b"config", sources)
     blobs = tmp_path / "blobs" / "sha256"
     digest = hashlib.sha256(b"{}").hexdigest()
     index = json.loads((tmp_path / "index.json").read_text())
@@ -35,3 +37,4 @@ def test_a_layout_holds_manifest_config_and_the_blobs_that_are_given(tmp_path: P
     assert (blobs / digest).read_bytes() == b"{}"
     assert (blobs / hashlib.sha256(b"config").hexdigest()).read_bytes() == b"config"
     assert (blobs / "abc").read_bytes() == b"onetwo"
+    assert (blobs / "def").read_bytes() == b"three"
