@@ -56,8 +56,10 @@ def test_owners_modes_times_links_devices_and_attributes(tmp_path: Path) -> None
             entry("d/up", type=tarfile.SYMTYPE, linkname="../../x"),
             entry("d/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666),
             entry("d/fifo", type=tarfile.FIFOTYPE),
+            entry("d/absolute-too", type=tarfile.LNKTYPE, linkname="d/absolute", uid=5),
             entry(
                 "d/attributes",
+                uid=5,
                 pax_headers={
                     "SCHILY.xattr.user.mine": "value=\n",
                     "SCHILY.xattr.security.capability": capability.decode("utf-8"),
@@ -72,6 +74,7 @@ def test_owners_modes_times_links_devices_and_attributes(tmp_path: Path) -> None
     assert (root / "same").stat().st_ino == status.st_ino
     assert (stat.S_IMODE(root.stat().st_mode), root.stat().st_uid, root.stat().st_gid) == (0o2751, 7, 8)
     assert (root / "absolute").readlink() == Path("/etc/passwd")
+    assert (root / "absolute-too").lstat().st_ino == (root / "absolute").lstat().st_ino
     assert (root / "up").readlink() == Path("../../x")
     assert (root / "null").stat().st_rdev == os.makedev(1, 3)
     assert stat.S_ISFIFO((root / "fifo").stat().st_mode)
