@@ -71,10 +71,13 @@ class Saver:
             if not seen.image:
                 break
             try:
-                found.append(self.storage.image(seen.cached if seen.hit and seen.cached else seen.image))
+                image = self.storage.image(seen.cached if seen.hit and seen.cached else seen.image)
+                if found and not _follows(image, found[-1]):
+                    raise CacheError("its image was not made from that of the step before")  # noqa: TRY301 - one place
             except CacheError as error:
                 log.warning("step %s is not saved: %s", seen.text, error)
                 break
+            found.append(image)
         return found
 
     def _ship(self, images: Mapping[int, Sequence[StoredImage]], saved: _Tally) -> None:
@@ -184,3 +187,8 @@ class Saver:
             saved.records += self.store.put_record(record, supersede=superseded)
         except CacheError as error:
             saved.warnings.append(f"not saved: {error}")
+
+
+def _follows(image: StoredImage, before: StoredImage) -> bool:
+    """Whether an image is one step further: what the output says of images is checked against the images."""
+    return bool(image.config.get("history", [])[:-1] == before.config.get("history", []))
