@@ -68,9 +68,13 @@ class Content:
         for item in items:
             lines.append(f"item {item.type} {item.name if item.type == 'file' else ''}")
             below = len(item.name) + 1 if item.type == "dir" and item.name else 0
+            first: dict[str, str] = {}
             for entry in item.entries:
+                name = entry.path[below:] if item.type == "dir" else ""
                 described = _describe(entry, hashes, mode)
-                lines.append(f"{entry.path[below:] if item.type == 'dir' else ''}\0{described}")
+                if entry.type == "file" and first.setdefault(entry.link or entry.path, name) != name:
+                    described = f"hard link {first[entry.link]}"
+                lines.append(f"{name}\0{described}")
                 files[entry.path] = described
         return {"tree": digest(*lines), **_explaining(files)}
 

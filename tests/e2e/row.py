@@ -32,7 +32,14 @@ class Folder:
     mode: int = 0o755
 
 
-Node = str | bytes | File | Link | Folder
+@dataclass(frozen=True, slots=True)
+class HardLink:
+    """Another name, relative to the context, of a file that stands before it."""
+
+    of: str
+
+
+Node = str | bytes | File | Link | HardLink | Folder
 """A text or bytes alone are a file with mode 0644."""
 
 
@@ -114,6 +121,8 @@ def write_tree(root: Path, nodes: Mapping[str, Node]) -> None:
         match node:
             case Link(target):
                 path.symlink_to(target)
+            case HardLink(of):
+                path.hardlink_to(root / of)
             case Folder(mode):
                 path.mkdir(exist_ok=True)
                 path.chmod(mode)

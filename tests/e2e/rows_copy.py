@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from tests.e2e.row import BASE, File, Folder, Link, Node, Row
+import bz2
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+
+from tests.e2e.row import BASE, File, Folder, HardLink, Link, Node, Row
+
+
+def archive(content: str, *, time: int = 0, compress: Callable[[bytes], bytes] = gzip.compress) -> bytes:
+    """A compressed tar of one file, `packed`."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as writer:
+        member = tarfile.TarInfo("packed")
+        member.size, member.mtime = len(content), time
+        writer.addfile(member, io.BytesIO(content.encode()))
+    return compress(tar.getvalue())
+
 
 TREE: dict[str, Node] = {"src/a": "a", "src/b": "b", "src/sub/c": "c"}
 
@@ -90,6 +107,52 @@ ROWS = (
         "hhh",
     ),
     copy("a link that points nowhere", "COPY src /dst", {**TREE, "src/link": Link("nowhere")}, {"src/a": "A"}, "hmm"),
+    copy(
+        "a hard link inside a tree",
+        "COPY src /dst",
+        {"src/a": "a", "src/b": HardLink("src/a")},
+        {"src/b": "a"},
+        "hmm",
+        dst_b="a",
+    ),
+    copy(
+        "a hard link to what is not copied",
+        "COPY src /dst",
+        {"a": "a", "src/b": HardLink("a")},
+        {"src/b": "a"},
+        "hhh",
+        dst_b="a",
+    ),
+    copy(
+        "ADD of an archive with another content",
+        "ADD a.tgz /dst/",
+        {"a.tgz": archive("1")},
+        {"a.tgz": archive("2")},
+        "hMM",
+        dst_packed="2",
+    ),
+    copy(
+        "ADD of an archive that is packed again",
+        "ADD a.tgz /dst/",
+        {"a.tgz": archive("1")},
+        {"a.tgz": archive("1", time=9, compress=bz2.compress)},
+        "hHH",
+        dst_packed="1",
+    ),
+    copy(
+        "COPY of an archive that is packed again",
+        "COPY a.tgz /dst/",
+        {"a.tgz": archive("1")},
+        {"a.tgz": archive("1", time=9)},
+        "hmm",
+    ),
+    copy(
+        "ADD of compressed data that is no archive",
+        "ADD a.gz /dst/",
+        {"a.gz": gzip.compress(b"1", mtime=0)},
+        {"a.gz": gzip.compress(b"2", mtime=0)},
+        "hMM",
+    ),
     copy("--chown", "COPY --chown=5:6 src /dst", TREE, {"src/a": "A"}, "hmm", dst_a="A"),
     copy("--chmod hides a mode", "COPY --chmod=640 src/a /dst/", TREE, {"src/a": File("a", 0o755)}, "hhh"),
     Row(
@@ -154,6 +217,32 @@ ROWS = (
         then_dockerfile=f"FROM {BASE}\nCOPY src /other\nRUN echo after > /after\n",
         expect="mm",
         result={"/other/a": "a"},
+    ),
+    Row(
+        name="--exclude",
+        dockerfile=f"FROM {BASE}\nCOPY --exclude=b src /dst\nRUN find /dst -type f | sort > /list\n",
+        files=TREE,
+        then_files={"src/a": "A"},
+        expect="mm",
+        only="new",
+    ),
+    Row(
+        name="--parents",
+        dockerfile=f"FROM {BASE}\nCOPY --parents src/sub/c /dst/\nRUN true\n",
+        files=TREE,
+        then_files={"src/sub/c": "C"},
+        expect="mm",
+        result={"/dst/src/sub/c": "C"},
+        only="new",
+    ),
+    Row(
+        name="--link",
+        dockerfile=f"FROM {BASE}\nRUN true\nCOPY --link src /dst\nRUN true\n",
+        files=TREE,
+        then_files={"src/a": "A"},
+        expect="hmm",
+        result={"/dst/a": "A"},
+        only="new",
     ),
     Row(
         name="COPY in JSON form",

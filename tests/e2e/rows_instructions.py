@@ -131,6 +131,28 @@ ROWS = (
         expect="h",
     ),
     Row(
+        name="the escape character changes",
+        dockerfile=f"FROM {BASE}\nRUN echo a \\\n  > /a\nCMD true\n",
+        then_dockerfile=f"# escape=`\nFROM {BASE}\nRUN echo a `\n  > /a\nCMD true\n",
+        expect="hh",
+        result={"/a": "a\n"},
+    ),
+    Row(
+        name="RUN writes below a VOLUME",
+        dockerfile=f"FROM {BASE}\nRUN mkdir /v && echo 1 > /v/a\nVOLUME /v\nRUN echo 2 > /v/a\nCOPY file /file\n",
+        files={"file": "1"},
+        then_files={"file": "2"},
+        expect="hhhm",
+    ),
+    Row(
+        name="USER and WORKDIR before a COPY",
+        dockerfile=f"FROM {BASE}\nWORKDIR /w\nUSER 5:6\nCOPY file here/\nRUN id -u > /tmp/u\n",
+        files={"file": "1"},
+        then_files={"file": "2"},
+        expect="hhmm",
+        result={"/w/here/file": "2", "/tmp/u": "5\n"},
+    ),
+    Row(
         name="FROM alone",
         dockerfile=f"FROM {BASE}\n",
         expect="",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.row import BASE, Row
+from tests.e2e.row import BASE, File, Row
 
 CHAIN = f"""FROM {BASE} AS base
 RUN echo base > /base
@@ -199,6 +199,52 @@ ROWS = (
         then_files={"../extra/b": "2"},
         expect="hh",
         result={"/a": "1"},
+    ),
+    Row(
+        name="--build-context, an image",
+        dockerfile=f"FROM {BASE}\nCOPY --from=other /etc/passwd /copied\nCOPY file /file\n",
+        files={"file": "1"},
+        options=(f"--build-context=other=docker-image://{BASE}",),
+        then_files={"file": "2"},
+        expect="hm",
+    ),
+    Row(
+        name="FROM a named context",
+        dockerfile="FROM other\nRUN echo 1 > /one\nCOPY file /file\n",
+        files={"file": "1"},
+        options=(f"--build-context=other=docker-image://{BASE}",),
+        then_files={"file": "2"},
+        expect="hm",
+    ),
+    Row(
+        name="--platform is named, as it is",
+        dockerfile=f"FROM {BASE}\nRUN echo 1 > /one\n",
+        then_options=("--platform=linux/amd64",),
+        expect="h",
+    ),
+    Row(
+        name="FROM --platform",
+        dockerfile=f"FROM --platform=linux/amd64 {BASE}\nRUN echo 1 > /one\nCOPY file /file\n",
+        files={"file": "1"},
+        then_files={"file": "2"},
+        expect="hm",
+    ),
+    Row(
+        name="RUN --network",
+        dockerfile=f"FROM {BASE}\nRUN --network=none echo 1 > /one\nCOPY file /file\n",
+        files={"file": "1"},
+        then_files={"file": "2"},
+        expect="hm",
+    ),
+    Row(
+        name="a bind mount, a file becomes executable",
+        dockerfile=f"FROM {BASE}\nRUN --mount=type=bind,source=dir,target=/in test ! -x /in/file || echo x > /x\n",
+        files={"dir/file": "1"},
+        then_files={"dir/file": File("1", 0o755)},
+        expect="m",
+        kept="h",
+        kept_differs=BIND,
+        result={"/x": "x\n"},
     ),
     Row(
         name="a bind mount of the context",
