@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import EngineError, InputError
@@ -32,6 +32,8 @@ class Engine:
     graph_root: Path
     run_root: Path
     driver: str
+    graph_options: tuple[str, ...] = ()
+    """The storage driver's options, `overlay.mount_program=…` each."""
 
     @property
     def family(self) -> str:
@@ -142,12 +144,22 @@ def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Eng
         version = buildah = _version(ask([executable, "--version"], environment))
         store = info["store"]
         root, run, driver = store["GraphRoot"], store["RunRoot"], store["GraphDriverName"]
+        options = tuple(store.get("GraphOptions") or ())
     else:
         info = json.loads(ask([executable, "info", "--format", "json"], environment))
         version, buildah = info["version"]["Version"], info["host"]["buildahVersion"]
         store = info["store"]
         root, run, driver = store["graphRoot"], store["runRoot"], store["graphDriverName"]
-    return Engine(name, executable, version, buildah, Path(root), Path(run), driver)
+        options = _podman_options(store.get("graphOptions") or {})
+    return Engine(name, executable, version, buildah, Path(root), Path(run), driver, options)
+
+
+def _podman_options(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Podman shows them as a map, and a program with its version: `{"overlay.mount_program": {"Executable": …}}`."""
+    values = {
+        name: value.get("Executable", "") if isinstance(value, Mapping) else value for name, value in options.items()
+    }
+    return tuple(f"{name}={value}" for name, value in values.items())
 
 
 def _version(text: str) -> str:

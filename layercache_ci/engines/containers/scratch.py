@@ -54,7 +54,8 @@ class Place:
         )
 
     def remove(self) -> None:
-        for folder in (self.root, self.image_store):
+        unfinished = self.lock.parent.glob(f".{self.image_store.name}.*")
+        for folder in (self.root, self.image_store, *unfinished):
             unmount_below(folder)
             shutil.rmtree(folder, ignore_errors=True)
         self.lock.unlink(missing_ok=True)

@@ -98,8 +98,12 @@ class Carrier:
 
     def _copy(self, layout: Path, target: str) -> list[str]:
         engine = self.engine
-        storage = f"containers-storage:[{engine.driver}@{engine.graph_root}+{engine.run_root}]{target}"
-        return ["skopeo", "copy", "--quiet", f"oci:{layout}:image", storage]
+        # the user's own stores are of no use to what is written; a comma would end an option (skopeo has no other way)
+        options = [option for option in engine.graph_options if "imagestore" not in option and "," not in option]
+        place = f"{engine.driver}@{engine.graph_root}+{engine.run_root}" + (f":{','.join(options)}" if options else "")
+        # a policy says which registries to trust; this comes from the engine's build and from blobs of our own
+        command = ["skopeo", "--insecure-policy", "copy", "--quiet"]
+        return [*command, f"oci:{layout}:image", f"containers-storage:[{place}]{target}"]
 
 
 @dataclass(slots=True)

@@ -25,10 +25,13 @@ def test_what_a_dead_process_left_is_removed_and_what_is_in_use_stays(tmp_path: 
     dead, alive = new_place(tmp_path), new_place(tmp_path)
     fill(dead)
     fill(alive)
+    unfinished = tmp_path / f".{dead.image_store.name}.abcd"
+    unfinished.mkdir()
     os.close(dead.handle)  # as the end of a process does
     new_place(tmp_path)
     assert not dead.root.exists()
     assert not dead.image_store.exists()
+    assert not unfinished.exists()
     assert (alive.root / "file").exists()
 
 
