@@ -117,7 +117,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         with open_lab() as lab:
             benches = [Bench(lab, name, lab.scratch()) for name in engines]
-            cold = [bench.cold() for bench in benches]
+            cold = []
+            for bench in benches:
+                print(f"cold builds: {bench.name}", flush=True)
+                cold.append(bench.cold())
             for number in range(arguments.rounds):
                 for bench in benches:
                     bench.round(number)

@@ -27,9 +27,9 @@ def serve(data: Path, scratch: Path) -> Iterator[str]:
     config.write_text(json.dumps(settings))
     environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["docker-registry", "serve", config], stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
+        # A run that is killed takes its registry with it.
+        command = ["setpriv", "--pdeathsig", "TERM", "docker-registry", "serve", str(config)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
         yield _address(process, log)
     finally:
