@@ -235,6 +235,7 @@ ROWS = (
         files={"file": "1"},
         then_files={"file": "2"},
         expect="hm",
+        only="new",
     ),
     Row(
         name="a bind mount, a file becomes executable",
