@@ -3,8 +3,9 @@
 A build whose lower layers lie in an additional image store must not leave its image in the user's storage: when that
 store goes, every command there fails. So such a build has a storage of its own, and the user's gets the image by
 skopeo: first, while the build runs, the deepest image that was restored; then the result, whose lower layers are there
-by then, so that only the new ones are written. What skopeo reads is an OCI image layout on disk; it asks for no layer
-that the storage has, so the second layout holds the new ones only.
+by then, so that only the new ones are written. What skopeo reads is a folder of its `dir:` transport, which takes
+OCI's and Docker's manifests alike; it asks for no layer that the storage has, so the second folder holds the new ones
+only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from layercache_ci.store.model import Store
 
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-INDEX: Final = "application/vnd.oci.image.index.v1+json"
 Source = Callable[[], Iterable[bytes]] | Path
 """A blob of a layout: what makes its bytes, or the file that has them."""
 PIECE: Final = 1 << 20
@@ -103,7 +103,7 @@ class Carrier:
         place = f"{engine.driver}@{engine.graph_root}+{engine.run_root}" + (f":{','.join(options)}" if options else "")
         # a policy says which registries to trust; this comes from the engine's build and from blobs of our own
         command = ["skopeo", "--insecure-policy", "copy", "--quiet"]
-        return [*command, f"oci:{layout}:image", f"containers-storage:[{place}]{target}"]
+        return [*command, f"dir:{layout}", f"containers-storage:[{place}]{target}"]
 
 
 @dataclass(slots=True)
@@ -143,23 +143,18 @@ def full_name(name: str) -> str:
 
 
 def write_layout(folder: Path, manifest: bytes, config: bytes, blobs: Mapping[str, Source]) -> None:
-    """An OCI image layout (image-layout.md) of one image, tagged `image`; `blobs` by digest."""
-    place = folder / "blobs" / "sha256"
-    place.mkdir(parents=True)
-    for data in (manifest, config):
-        (place / hashlib.sha256(data).hexdigest()).write_bytes(data)
+    """A folder of the `dir:` transport (containers-transports(5)); `blobs` by digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "version").write_text("Directory Transport Version: 1.1\n")
+    (folder / "manifest.json").write_bytes(manifest)
+    (folder / hashlib.sha256(config).hexdigest()).write_bytes(config)
     for name, source in blobs.items():
-        path = place / name.removeprefix("sha256:")
+        path = folder / name.removeprefix("sha256:")
         if isinstance(source, Path):
             path.symlink_to(source)
             continue
         with path.open("wb") as file:
             file.writelines(source())
-    descriptor = _descriptor(MANIFEST, manifest)
-    descriptor["annotations"] = {"org.opencontainers.image.ref.name": "image"}
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]}
-    (folder / "index.json").write_text(json.dumps(index))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
 def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,8 @@ def test_a_layout_holds_manifest_config_and_the_blobs_that_are_given(tmp_path: P
     (tmp_path / "file").write_bytes(b"three")
     sources: dict[str, Source] = {"sha256:abc": lambda: iter([b"one", b"two"]), "sha256:def": tmp_path / "file"}
     write_layout(tmp_path, b"{}", b"config", sources)
-    blobs = tmp_path / "blobs" / "sha256"
-    digest = hashlib.sha256(b"{}").hexdigest()
-    index = json.loads((tmp_path / "index.json").read_text())
-    assert index["manifests"][0]["digest"] == f"sha256:{digest}"
-    assert index["manifests"][0]["annotations"] == {"org.opencontainers.image.ref.name": "image"}
-    assert (blobs / digest).read_bytes() == b"{}"
-    assert (blobs / hashlib.sha256(b"config").hexdigest()).read_bytes() == b"config"
-    assert (blobs / "abc").read_bytes() == b"onetwo"
-    assert (blobs / "def").read_bytes() == b"three"
+
+    assert (tmp_path / "manifest.json").read_bytes() == b"{}"
+    assert (tmp_path / hashlib.sha256(b"config").hexdigest()).read_bytes() == b"config"
+    assert (tmp_path / "abc").read_bytes() == b"onetwo"
+    assert (tmp_path / "def").read_bytes() == b"three"
