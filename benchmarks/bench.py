@@ -100,7 +100,13 @@ class Bench:
 def built_steps(output: str) -> int:
     """How many steps Buildah ran, by its own output: those that are neither FROM nor taken from a cache."""
     steps = len(re.findall(r"^(?:\[\d+/\d+\] )?STEP \d+/\d+: (?!FROM)", output, re.MULTILINE))
-    return steps - len(re.findall(r"^--> (?:Using cache|Cache pulled from remote)", output, re.MULTILINE))
+    # A step out of the registry prints "Cache pulled from remote" and then "Using cache" too.
+    return steps - len(re.findall(r"^--> Using cache", output, re.MULTILINE))
+
+
+def same_work(rows: Sequence[Row], engine: str) -> bool:
+    """Whether every run of an engine built the same number of steps."""
+    return len({built for row in rows if row.engine == engine for built in row.rebuilt}) == 1
 
 
 def main(argv: Sequence[str]) -> int:
@@ -125,13 +131,16 @@ def main(argv: Sequence[str]) -> int:
                 for bench in benches:
                     bench.round(number)
                     print(f"round {number + 1} of {arguments.rounds}: {bench.name}", flush=True)
+            rows = [row for bench in benches for row in bench.rows()]
+            text = "\n\n".join([machine(arguments.rounds), warm_table(rows, BASELINE), cold_table(cold)])
+            print(text, flush=True)
+            write(arguments.output, text)
     except RunFailed as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
-    rows = [row for bench in benches for row in bench.rows()]
-    text = "\n\n".join([machine(arguments.rounds), warm_table(rows, BASELINE), cold_table(cold)])
-    print(text)
-    write(arguments.output, text)
+    if not all(same_work(rows, name) for name in engines):
+        print("bench: the ways to build did not build the same steps: the times say nothing", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.bench import built_steps
+from benchmarks.bench import built_steps, same_work
 from benchmarks.measure import Cost
 from benchmarks.table import BEGIN, END, Row, warm_table, write
 from tests.lab.summary import Missed, Summary, side_by_side
@@ -14,6 +14,7 @@ OUTPUT = """[1/2] STEP 1/2: FROM base AS one
 [2/2] STEP 1/4: FROM base
 [2/2] STEP 2/4: COPY a b
 --> Cache pulled from remote 127.0.0.1:1/cache:0123
+--> Using cache 0123
 [2/2] STEP 3/4: RUN echo STEP 4/4
 --> 4567
 [2/2] STEP 4/4: CMD ["x"]
@@ -36,6 +37,13 @@ def test_ratios_are_against_the_baseline_of_the_same_engine() -> None:
     ]
 
     assert warm_table(rows, "theirs").splitlines()[2] == "| one | ours | 3.0 (2.0-40.0) | 1.0 | 0.50 | 0.25 | 3 |"
+
+
+def test_times_compare_only_where_the_same_steps_were_built() -> None:
+    ours, theirs = (Cost(2.0, 1.0), Cost(2.0, 1.0)), (Cost(6.0, 4.0),)
+
+    assert same_work([Row("one", "ours", ours, (5, 5)), Row("one", "theirs", theirs, (5,))], "one")
+    assert not same_work([Row("one", "ours", ours, (5, 6)), Row("one", "theirs", theirs, (5,))], "one")
 
 
 def test_the_table_replaces_what_is_between_the_markers_only(tmp_path: Path) -> None:
