@@ -108,6 +108,16 @@ def whole(engine: Engine, text: str) -> None:
     assert "-rws--x--x" in said
 
 
+def test_an_engine_that_kept_its_storage_gets_nothing_restored(place: Workplace) -> None:
+    engine = place.engine()
+    place.build(engine, "-t", "localhost/app:1")
+    _, again, said = place.build(engine, "-t", "localhost/app:1")
+    assert totals(again) == (6, 0), said
+    assert (again["totals"]["bytes_restored"], again["totals"]["bytes_saved"]) == (0, 0)
+    steps = [step for stage in again["stages"] for step in stage["steps"] if step["outcome"]]
+    assert {(step["source"], step["bytes_restored"]) for step in steps} == {("engine", 0)}
+
+
 def test_with_keep_store_the_result_stays_on_the_image_store(place: Workplace) -> None:
     place.build(place.engine(), "-t", "localhost/app:1")
     engine = place.engine()

@@ -281,6 +281,7 @@ class Build:
                 self._lookup.newest,
                 self.seen,
                 lost=self._lost,
+                restored=self.place is not None,
                 ignored=ignored,
             )
         )

@@ -30,13 +30,15 @@ class Facts:
     """Diff ID to the reason for layers that could not be restored."""
     lost: Mapping[str, Reason] = field(default_factory=dict)
     """Step keys whose restored images were damaged or are gone."""
+    restored: bool = True
+    """Whether the selection was restored; not where the engine still had all of it."""
     ignored: Reason | None = None
     """Why nothing was looked up at all (`--no-cache`, no store)."""
 
 
 def stage_reports(facts: Facts) -> tuple[StageReport, ...]:
     """Every stage of the Dockerfile with every instruction, those that the target does not need as skipped."""
-    restored = {image.image.id for image in facts.selection.images}
+    restored = {image.image.id for image in facts.selection.images} if facts.restored else set()
     return tuple(
         _planned(facts, facts.plan.stages[stage.index], restored)
         if stage.index in facts.plan.stages
@@ -134,6 +136,6 @@ def _reason(facts: Facts, stage: PlannedStage, offset: int, position: int, predi
 def _size(facts: Facts, key: str) -> int:
     """Bytes read from the store for the layers of one link."""
     step = facts.selection.links.get(key)
-    if step is None or image_id(step) is None:
+    if step is None or image_id(step) is None or not facts.restored:
         return 0
     return sum(layer.blob.size + (layer.tar_split.size if layer.tar_split else 0) for layer in step.layers)
