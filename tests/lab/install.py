@@ -21,8 +21,8 @@ from tests.lab.paths import CHECKOUT, USER, LabPaths
 from tests.lab.run import CommandFailed, run, say
 
 PACKAGES: Final = (
-    "buildah", "busybox-static", "ca-certificates", "containernetworking-plugins", "debootstrap", "docker-registry", "fuse-overlayfs", "git",
-    "netavark", "podman", "python3-venv", "runc", "skopeo", "uidmap", "zstd",
+    "buildah", "busybox-static", "ca-certificates", "containernetworking-plugins", "debootstrap", "docker-registry",
+    "fuse-overlayfs", "git", "netavark", "podman", "python3-venv", "runc", "skopeo", "uidmap", "zstd",
 )  # fmt: skip
 SID_PACKAGES: Final = (
     "buildah", "ca-certificates", "fuse-overlayfs", "netavark", "podman", "runc", "skopeo", "uidmap",
