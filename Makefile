@@ -15,6 +15,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_HASHES PIP_CONSTRAI
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
+parallel := --numprocesses auto --dist worksteal
 
 .PHONY: help
 help:
@@ -50,11 +51,11 @@ test-unit: .venv/.stamp
 
 .PHONY: test
 test: lab lint
-	$(pytest)
+	$(pytest) $(parallel)
 
 .PHONY: test-all
 test-all: lab lint
-	$(pytest) --all-rows
+	$(pytest) $(parallel) --all-rows
 
 .PHONY: bench
 bench: lab

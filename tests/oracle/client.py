@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +24,11 @@ class Oracle:
         go = shutil.which("go")
         if go is None:
             raise RuntimeError("go is not on PATH: tests/lab/install puts it there (make test calls it)")
-        subprocess.run([go, "build", "-o", "oracle", "."], cwd=HERE, check=True)
-        self._process = subprocess.Popen([HERE / "oracle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # a program for each process: several may run the tests at once
+        self._folder = tempfile.TemporaryDirectory(prefix="layercache-oracle-")
+        program = f"{self._folder.name}/oracle"
+        subprocess.run([go, "build", "-o", program, "."], cwd=HERE, check=True)
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:
         return self
@@ -33,6 +37,7 @@ class Oracle:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.communicate(timeout=10)
+        self._folder.cleanup()
 
     def ask(self, op: str, **request: Any) -> Any:
         """The oracle's answer. Raises Refused where the library refuses the input."""
