@@ -75,7 +75,7 @@ def test_the_base_image_moves(bench: Bench) -> None:
     push(bench, builder, "moving:latest", "FROM {base}\nLABEL release=2\n")
 
     warm = bench.build(emptied, "--pull", folder)
-    plain = bench.plain(kept, "--pull" if kept.program == "buildah" else "--pull=newer", folder)
+    plain = bench.plain(kept, "--pull-always", folder)
 
     assert (warm.disagreements, warm.outcomes, hits_of(plain, 1)) == ([], "mmm", "mmm")
     assert warm.report["stages"][0]["steps"][1]["reason"]["code"] == "base-moved"
@@ -94,7 +94,7 @@ def test_another_image_of_a_copy_moves(bench: Bench) -> None:
     push(bench, builder, "other:latest", "FROM {base}\nRUN echo same > /same\nRUN echo 2 > /changing\n")
 
     warm = bench.build(emptied, "--pull", folder)
-    plain = bench.plain(kept, "--pull" if kept.program == "buildah" else "--pull=newer", folder)
+    plain = bench.plain(kept, "--pull-always", folder)
 
     assert (warm.disagreements, warm.outcomes.lower(), hits_of(plain, 1)) == ([], "hhmm", "hhmm")
     check_same_image(kept, emptied)
