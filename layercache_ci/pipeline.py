@@ -83,10 +83,10 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
         with clock.stage("save"), voice.doing("saving"):
             saved = run.save()
     except Exception as error:  # noqa: BLE001 - as above: the image is there
-        saved = Saved(warnings=(f"not saved: {type(error).__name__}: {error}",))
+        saved = Saved(complete=False, warnings=(f"not saved: {type(error).__name__}: {error}",))
     finally:
         run.close()
-    report = replace(report, saved=not saved.warnings, bytes_saved=saved.size, seconds=clock.seconds())
+    report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds())
     report = report.warn(*saved.warnings)
     _write(report, settings, voice)
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):

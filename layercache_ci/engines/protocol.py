@@ -11,8 +11,10 @@ from layercache_ci.report.model import StageReport
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save shipped: records that something now points to, bytes of layers, and what went wrong."""
+    """What a save shipped: records that something now points to, bytes of layers, and what went wrong. `complete` is
+    false where there was nothing to save by, or not all was saved."""
 
+    complete: bool = True
     records: int = 0
     size: int = 0
     warnings: Sequence[str] = ()

@@ -33,7 +33,7 @@ def summary(report: Report) -> list[str]:
         f"{report.hits} of {steps} steps hit" if steps else "no step was counted",
         f"{size(report.bytes_restored)} restored in {seconds.restore:.1f} s",
         f"build {seconds.build:.1f} s",
-        f"{size(report.bytes_saved)} saved in {seconds.save:.1f} s" if report.saved else "not saved yet",
+        f"{size(report.bytes_saved)} saved in {seconds.save:.1f} s" if report.saved else "nothing saved",
         f"plan {seconds.plan:.1f} s",
         f"total {seconds.total:.1f} s",
     ]

@@ -185,3 +185,29 @@ def test_a_stopped_build_ends_like_the_engine_and_leaves_nothing_behind(place: W
     while left := [path for path in (engine.folder / "tmp").glob("layercache-*/*") if path.name != "save.log"]:
         assert time.monotonic() < until, left
         time.sleep(0.1)
+
+
+def test_with_the_vfs_driver_nothing_is_cached_and_that_is_said(place: Workplace) -> None:
+    engine = place.engine()
+    path = Path(engine.environment["CONTAINERS_STORAGE_CONF"])
+    path.write_text(path.read_text().replace('"overlay"', '"vfs"'))
+    code, report, said = place.build(engine, "-t", "localhost/app:1", "--iidfile", place.store / "iid")
+    assert code == 0
+    assert "layercache: warning: built without the cache: the storage driver 'vfs'" in said
+    assert (report["saved"], report["stages"]) == (False, [])
+    assert (place.store / "iid").read_text().startswith("sha256:")
+
+
+def test_iidfile_metadata_and_quiet_tell_of_the_image(place: Workplace) -> None:
+    engine = place.engine()
+    files = {name: place.store / name for name in ("iid", "metadata")}
+    options: list[str | Path] = ["-t", "localhost/app:1", "--iidfile", files["iid"], "--quiet"]
+    options += ["--metadata-file", files["metadata"]]
+    for round_engine in (engine, place.engine()):
+        _, _, said = place.build(round_engine, *options)
+        identity = files["iid"].read_text()
+        assert said.splitlines()[0] == identity
+        inspected = json.loads(round_engine.run("inspect", "--type", "image", "localhost/app:1").stdout)
+        assert f"sha256:{inspected['FromImageID']}" == identity
+        metadata = json.loads(files["metadata"].read_text())
+        assert metadata["containerimage.digest"] == inspected["FromImageDigest"]

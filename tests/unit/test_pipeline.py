@@ -89,7 +89,7 @@ def build(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, quiet:
 
 
 def test_the_stages_come_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told(saved=Saved(1, 42))
+    told = Told(saved=Saved(records=1, size=42))
     outcome = build(told, tmp_path, monkeypatch)
     assert told.asked == ["plan", "restore", "run", "finish", "save", "close"]
     assert outcome.code == 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
@@ -16,19 +15,18 @@ from layercache_ci.engines.containers.output import OutputReader, SeenStep
 from layercache_ci.engines.containers.planning import make_plan
 from layercache_ci.engines.containers.predict import predict
 from layercache_ci.engines.containers.restore import Lookup, Selection, image_id, look_up, select
+from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.save import Built, Saver
 from layercache_ci.engines.containers.scratch import Place, new_place
 from layercache_ci.engines.containers.storage import Storage, StoredImage
 from layercache_ci.engines.containers.whole import Carrier, Carrying
-from layercache_ci.engines.process import ask, stream
+from layercache_ci.engines.process import stream
 from layercache_ci.engines.protocol import Saved
-from layercache_ci.errors import CacheError, InputError, PlanError
+from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import open_store
 from layercache_ci.store.model import Scopes, Store
-
-PUSH_SECONDS: Final = 3600
 
 
 @dataclass(slots=True)
@@ -150,7 +148,10 @@ class Build:
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code."""
         if self.place is not None:
-            self._configure(self.place)
+            try:
+                self._configure(self.place)
+            except (CacheError, OSError) as error:
+                self.abandon(f"built without the cache: {error}")
             self._begin_carrying()
         command = self.engine.build_command(self.settings)
         return stream(command, self._environment(), on_line=self.reader.feed, sink=sink)
@@ -216,10 +217,9 @@ class Build:
         if carrier is not None and image is not None:
             carrier.bring(image, self.storage, settings.tags, self._carrying)
         if settings.push:
-            for tag in settings.tags:
-                ask([self.engine.executable, "push", tag], self._later_environment(), timeout=PUSH_SECONDS)
-        if image is not None:
-            self._describe(image)
+            push(self.engine, settings, self._later_environment())
+        if self.image_id is not None:
+            describe(self.image_id, None if image is None else image.digest, settings)
         if settings.keep_store and self.place is not None:
             self.place.keep()
             self.notes.append(
@@ -228,23 +228,19 @@ class Build:
             )
 
     def _result(self) -> StoredImage | None:
-        """The image that the engine said it ended with."""
+        """The image that the engine said it ended with; None where it said none, or where it can't be read and need
+        not be. Raises EngineError where it has to be brought somewhere."""
         name = self.reader.final_image
-        return None if name is None else self.storage.image(name)
+        try:
+            return None if name is None else self.storage.image(name)
+        except CacheError as error:
+            if self._carrier is not None:
+                raise EngineError(f"the image that was built can't be found: {error}") from error
+            return None
 
     def _later_environment(self) -> dict[str, str]:
         """What later commands of the job run with."""
         return self._environment() if self.settings.keep_store else dict(self.machine.environment)
-
-    def _describe(self, image: StoredImage) -> None:
-        settings = self.settings
-        if settings.iidfile is not None:
-            settings.iidfile.write_text(f"sha256:{image.id}")
-        if settings.metadata_file is not None:
-            found = {"containerimage.config.digest": f"sha256:{image.id}", "containerimage.digest": image.digest}
-            if settings.tags:
-                found["image.name"] = ",".join(settings.tags)
-            settings.metadata_file.write_text(json.dumps(found, indent=2) + "\n")
 
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
@@ -290,7 +286,7 @@ class Build:
         """Ship the finished steps. Anything that goes wrong is a warning in the result."""
         plan, store = self.plan_made, self.store
         if plan is None or store is None:
-            return Saved()
+            return Saved(complete=False)
         built, missed = self._built(plan)
         try:
             saver = Saver(plan, self.storage, store, self.selection.links, self.machine.cpus)
@@ -298,7 +294,7 @@ class Build:
             self._touch(store)
             store.collect()
         except CacheError as error:
-            return Saved(warnings=(f"not saved: {error}",))
+            return Saved(complete=False, warnings=(f"not saved: {error}",))
         return saved
 
     def _built(self, plan: Plan) -> tuple[list[Built], frozenset[str]]:

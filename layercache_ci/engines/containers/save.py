@@ -62,7 +62,7 @@ class Saver:
             link = self._image_link(image, key)
             if link is not None:
                 self._publish(self._stamp(f"image {image.reference}", (link,)), frozenset(), saved)
-        return Saved(saved.records, saved.size, saved.warnings)
+        return Saved(not saved.warnings, saved.records, saved.size, saved.warnings)
 
     def _images(self, built: Built) -> list[StoredImage]:
         """The image of each finished step, up to the first that has none."""
