@@ -121,7 +121,7 @@ def test_the_registry_cant_be_reached(bench: Bench, tmp_path: Path) -> None:
     """What the tag meant in the newest build is assumed, and said."""
     copy_data(bench.lab.paths.registry, tmp_path / "data")
     with serve(tmp_path / "data", tmp_path) as address:
-        folder = context(bench, STEPS.replace("{base}", f"localhost:{address.rpartition(':')[2]}/busybox"), file="1")
+        folder = context(bench, STEPS.replace("{base}", f"{address}/busybox"), file="1")
         cold = bench.build(insecure(bench.engine(), folder), folder)
     warm = bench.build(insecure(bench.engine(), folder), folder)
 
