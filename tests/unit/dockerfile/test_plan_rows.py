@@ -24,7 +24,7 @@ from tests.unit.dockerfile.planning import plan_of
         pytest.param(row, engine, id=f"{engine}: {row.name}")
         for engine in ("buildah-1.28", "buildah-sid")
         for row in ROWS
-        if row.runs_on(engine) and row.then_options != ("--no-cache",)
+        if row.runs_on(engine) and row.again is None
     ],
 )
 def test_keys_change_where_the_engine_misses(tmp_path: Path, row: Row, engine: str) -> None:
