@@ -2,9 +2,11 @@
 
 They look for an image whose history is the parent's plus one entry with the same `created_by`
 (containers/buildah imagebuildah/stage_executor.go: intermediateImageExists, getCreatedBy; docs/keys.md has the rules).
-The ingredients made here are equal exactly where `created_by` would be, with these exceptions, where the engine is
-blind and would reuse a stale image: the content of bind mounts (before 1.39), and the values that an ARG gives to ENV,
-WORKDIR, USER, LABEL and to the destination of COPY. There ours differ, and the stale image is not restored.
+The ingredients made here are equal exactly where `created_by` would be, with two kinds of exceptions. Where the engine
+is blind and would reuse a stale image, ours differ, and that image is not restored: the content of bind mounts (before
+1.39; of a stage, before 1.33), and the values that an ARG gives to ENV, WORKDIR, USER, LABEL and to the destination of
+COPY. And where only the engine will see that what COPY and ADD take is the same, ours differ too (JUDGED_BY_CONTENT),
+but what was saved last is restored for it to judge.
 """
 
 from __future__ import annotations

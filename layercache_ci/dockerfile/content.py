@@ -37,6 +37,8 @@ class Content:
     context: Context
     cache: StatCache | None
     workers: int
+    named_owner: int | None = None
+    """The user whose name Buildah to 1.28 writes down beside its files: itself. None where it leaves names out."""
     _hashes: dict[str, str] = field(default_factory=dict)
 
     def items(self, source: str) -> list[Item]:
@@ -72,6 +74,8 @@ class Content:
             for entry in item.entries:
                 name = entry.path[below:] if item.type == "dir" else ""
                 described = _describe(entry, hashes, mode)
+                if entry.uid == self.named_owner:
+                    described += " own"
                 if entry.type == "file" and first.setdefault(entry.link or entry.path, name) != name:
                     described = f"hard link {first[entry.link]}"
                 lines.append(f"{name}\0{described}")
@@ -103,7 +107,7 @@ def single(place: Path) -> Context:
         return Context(place.parent, None, ())
     link = str(place.readlink()) if stat.S_ISLNK(status.st_mode) else ""
     kind: Literal["file", "symlink"] = "symlink" if link else "file"
-    entry = Entry(place.name, kind, stat.S_IMODE(status.st_mode), status.st_size, link)
+    entry = Entry(place.name, kind, stat.S_IMODE(status.st_mode), status.st_size, link, uid=status.st_uid)
     return Context(place.parent, None, (entry,))
 
 

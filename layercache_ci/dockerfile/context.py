@@ -48,6 +48,8 @@ class Entry:
     link: str = ""
     special: str = ""
     fingerprint: Fingerprint = (0, 0, 0, 0, 0)
+    uid: int = 0
+    """Of the owner here; engines make the files that they copy root's, or whose --chown says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +241,13 @@ def _entry(item: os.DirEntry[str], path: str, inodes: dict[int, str]) -> Entry:
     mode = status.st_mode
     fingerprint = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if stat.S_ISDIR(mode):
-        return Entry(path, "dir", stat.S_IMODE(mode), fingerprint=fingerprint)
+        return Entry(path, "dir", stat.S_IMODE(mode), fingerprint=fingerprint, uid=status.st_uid)
     first = inodes.setdefault(status.st_ino, path) if status.st_nlink > 1 else path
     if stat.S_ISLNK(mode):
         link = os.readlink(item.path)  # noqa: PTH115 - Path.readlink() would tidy up the target
-        return Entry(path, "symlink", stat.S_IMODE(mode), status.st_size, link, fingerprint=fingerprint)
+        return Entry(path, "symlink", stat.S_IMODE(mode), status.st_size, link, "", fingerprint, status.st_uid)
     link = "" if first == path else first
-    return Entry(path, "file", stat.S_IMODE(mode), status.st_size, link, _special(status), fingerprint)
+    return Entry(path, "file", stat.S_IMODE(mode), status.st_size, link, _special(status), fingerprint, status.st_uid)
 
 
 def _special(status: os.stat_result) -> str:

@@ -44,6 +44,8 @@ class Request:
     label_each: bool = True
     docker_format: bool = False
     """Whether the engine writes images in Docker's format: OCI's has no place for the triggers of ONBUILD."""
+    named_owner: int | None = None
+    """Content.named_owner: the user who runs a Buildah that counts whether files are its own."""
     cache: StatCache | None = None
     workers: int = 1
 
@@ -68,10 +70,12 @@ class Planner:
         self._finished: dict[int, _Finished] = {}
         self._stages: dict[int, PlannedStage] = {}
         self._content = self._content_of(request.context)
+        folders = {name.lower(): Path(place) for name, place in request.build_contexts.items() if Path(place).is_dir()}
         self._contexts = {
-            name.lower(): self._folder(Path(place))
-            for name, place in request.build_contexts.items()
-            if Path(place).is_dir()
+            name: Content(
+                Context(root, None, tuple(walk(root, None))), request.cache, request.workers, request.named_owner
+            )
+            for name, root in folders.items()
         }
 
     def plan(self) -> Plan:
@@ -182,10 +186,8 @@ class Planner:
         return base_key(self._request.namespace, base.identity or digest("unknown", base.reference))
 
     def _content_of(self, context: Context | None) -> Content | None:
-        return None if context is None else Content(context, self._request.cache, self._request.workers)
-
-    def _folder(self, root: Path) -> Content:
-        return Content(Context(root, None, tuple(walk(root, None))), self._request.cache, self._request.workers)
+        request = self._request
+        return None if context is None else Content(context, request.cache, request.workers, request.named_owner)
 
 
 def _parse_one(text: str, *, at: Instruction) -> Instruction:

@@ -219,6 +219,22 @@ ROWS = (
         result={"/other/a": "a"},
     ),
     Row(
+        name="another owner on the host",
+        dockerfile=f"FROM {BASE}\nCOPY src /dst\nCMD true\n",
+        files=TREE,
+        then_files={"src/a": File("a", owner=1000)},
+        expect="mm",
+        newer="hh",
+    ),
+    Row(
+        name="another owner on the host, but --chown",
+        dockerfile=f"FROM {BASE}\nCOPY --chown=5:6 src/a /dst/\nCMD true\n",
+        files=TREE,
+        then_files={"src/a": File("a", owner=1000)},
+        expect="mm",
+        newer="hh",
+    ),
+    Row(
         name="--exclude",
         dockerfile=f"FROM {BASE}\nCOPY --exclude=b src /dst\nRUN find /dst -type f | sort > /list\n",
         files=TREE,

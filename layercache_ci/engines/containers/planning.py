@@ -24,6 +24,7 @@ from layercache_ci.store.model import Store
 
 log = logging.getLogger(__name__)
 HEREDOCS_SINCE: Final = (1, 33)
+OWNER_NAMES_UNTIL: Final = (1, 28)
 """Since then it also makes one step of all labels, where there was one a label, and a step of `--env`."""
 
 
@@ -48,6 +49,7 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
         labels=settings.labels,
         label_each=engine.buildah_minor < HEREDOCS_SINCE,
         docker_format=engine.docker_format(settings, machine),
+        named_owner=machine.uid if engine.buildah_minor <= OWNER_NAMES_UNTIL else None,
         cache=StatCache(machine.cache_home / "hashes"),
         workers=machine.cpus,
     )

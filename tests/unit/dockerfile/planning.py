@@ -50,6 +50,7 @@ def plan_of(
         build_contexts=contexts or {},
         labels=labels,
         label_each=not newer,
+        named_owner=None if newer else 0,
         docker_format=docker_format,
     )
     return Planner(request, Images(images or {})).plan()
