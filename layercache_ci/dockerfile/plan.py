@@ -76,6 +76,7 @@ class Plan:
     """`stages` are those that are built, by index; `images` those that only a `--from` names, with their keys."""
 
     namespace: str
+    name: str
     graph: StageGraph
     target: int
     stages: Mapping[int, PlannedStage]
@@ -99,7 +100,7 @@ class Plan:
     def stage_id(self, index: int) -> str:
         """Names the stage across builds of the same Dockerfile, so that its newest record can be found."""
         lineage = "/".join(stage.name for stage in self.lineage(index))
-        return digest("stage", str(index), lineage, self.graph.stages[self.target].name)
+        return digest("stage", self.name, str(index), lineage, self.graph.stages[self.target].name)
 
 
 def digest(*parts: str) -> str:

@@ -36,6 +36,8 @@ class Request:
     context: Context | None
     namespace: str
     platform: str
+    name: str = ""
+    """Tells this Dockerfile from others in the store, on every machine alike."""
     target: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     predefined: Mapping[str, str] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Planner:
         notes = [image.note for image in self._images.values() if image.note]
         return Plan(
             namespace=request.namespace,
+            name=request.name,
             graph=graph,
             target=target.index,
             stages=self._stages,

@@ -67,6 +67,21 @@ def test_back_to_what_was_built_before(bench: Bench) -> None:
     assert said == ["mmm", "hmm", "hhh", "hhh"]
 
 
+def test_two_dockerfiles_of_one_context(bench: Bench) -> None:
+    """What was built last is remembered for each of them: a miss of one is not explained by the other."""
+    folder = context(bench, STEPS, file="1", Other=STEPS.replace("{base}", bench.lab.busybox).replace("one", "other"))
+    one: list[str | Path] = [folder]
+    other: list[str | Path] = ["-f", folder / "Other", folder]
+    bench.build(bench.engine(), folder)
+    bench.build(bench.engine(), *other)
+    (folder / "file").write_text("2")
+
+    said = [bench.build(bench.engine(), *arguments) for arguments in (one, other)]
+
+    assert [each.outcomes for each in said] == ["hmm", "hmm"]
+    assert [each.report["stages"][0]["steps"][2]["reason"]["code"] for each in said] == ["file-changed"] * 2
+
+
 def test_the_base_image_moves(bench: Bench) -> None:
     builder, kept, emptied = bench.engine(), bench.engine(), bench.engine()
     base = push(bench, builder, "moving:latest", "FROM {base}\nLABEL release=1\n")

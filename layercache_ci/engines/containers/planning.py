@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -37,11 +38,13 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
         raise PlanError(f"Buildah {engine.buildah} does not know heredocs")
     options = digest(settings.cache_version, *settings.engine_options)[:16]
     namespace = f"{engine.family}-{platform.replace('/', '-')}-{options}"
+    root = Path(settings.context).resolve()
     request = Request(
         dockerfile=dockerfile,
         context=open_context(Path(settings.context).absolute(), settings.dockerfile.absolute(), family="containers"),
         namespace=namespace,
         platform=platform,
+        name=f"{root.name}/{os.path.relpath(settings.dockerfile.resolve(), root)}",
         target=settings.target,
         build_args=settings.build_args,
         predefined=platform_args(host_platform(), platform, settings.target or ""),
