@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -55,8 +56,6 @@ def entries(root: Path, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def read_big_data(folder: Path, name: str) -> bytes:
-    import base64
-
     return (folder / f"={base64.b64encode(name.encode()).decode()}").read_bytes()
 
 
