@@ -76,11 +76,17 @@ class Bench:
         return Cold(self.name, plain.wall, cost.wall, before, after, seconds["save"])
 
     def round(self, number: int) -> None:
-        """Every way once."""
-        for what, options in ((KEPT, ["--keep-store"]), (WHOLE, [])):
-            cost, report = self.layercache(f"{what} {number}", *options)
-            self.runs.setdefault(what, []).append((cost, report["totals"]["misses"]))
+        """Layercache and Buildah's own cache, once each."""
+        self._run(KEPT, number, "--keep-store")
         self.runs.setdefault(BASELINE, []).append(self.plain(f"plain {number}", "--cache-from", self._cache))
+
+    def whole(self, number: int) -> None:
+        """The way that removes what it no longer needs, and so slows what comes after it: last of all."""
+        self._run(WHOLE, number)
+
+    def _run(self, what: str, number: int, *options: str) -> None:
+        cost, report = self.layercache(f"{what} {number}", *options)
+        self.runs.setdefault(what, []).append((cost, report["totals"]["misses"]))
 
     def rows(self) -> list[Row]:
         """What was measured."""
@@ -127,10 +133,11 @@ def main(argv: Sequence[str]) -> int:
             for bench in benches:
                 print(f"cold builds: {bench.name}", flush=True)
                 cold.append(bench.cold())
-            for number in range(arguments.rounds):
-                for bench in benches:
-                    bench.round(number)
-                    print(f"round {number + 1} of {arguments.rounds}: {bench.name}", flush=True)
+            for one_round in (Bench.round, Bench.whole):
+                for number in range(arguments.rounds):
+                    for bench in benches:
+                        one_round(bench, number)
+                        print(f"round {number + 1} of {arguments.rounds}: {bench.name}", flush=True)
             rows = [row for bench in benches for row in bench.rows()]
             text = "\n\n".join([machine(arguments.rounds), warm_table(rows, BASELINE), cold_table(cold)])
             print(text, flush=True)
