@@ -141,7 +141,9 @@ def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:
 def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Engine:
     if name == "buildah":
         info = json.loads(ask([executable, "info"], environment))
-        version = buildah = _version(ask([executable, "--version"], environment))
+        # newer ones say their version there, which spares a process
+        known = info["host"].get("BuildahVersion")
+        version = buildah = known or _version(ask([executable, "--version"], environment))
         store = info["store"]
         root, run, driver = store["GraphRoot"], store["RunRoot"], store["GraphDriverName"]
         options = tuple(store.get("GraphOptions") or ())
