@@ -1,0 +1,69 @@
+"""The sample application, with apt and pip for real: cold, emptied, and one thing changed at a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeEngine
+from tests.lab.engines import Engine
+from tests.lab.lab import Lab
+from tests.lab.paths import CHECKOUT
+
+ENGINES = [
+    "buildah-1.28",
+    *(
+        pytest.param(name, marks=pytest.mark.all_rows)
+        for name in ("buildah-sid", "podman-4.3", "podman-sid", "buildah-rootless")
+    ),
+]
+
+
+def build(lab: Lab, engine: Engine, store: Path, app: Path, *options: str) -> str:
+    """The outcomes of the steps, `h` and `m`, stage by stage; every prediction but the unknown must have come true."""
+    report = store / "report.json"
+    engine.build(
+        "--store", f"local:{store / 'cache'}", "--report", report, "--network", "host", "--keep-store", "-t", "app",
+        "--build-arg", f"BASE={lab.debian}", *options, app,
+    )  # fmt: skip
+    value: dict[str, Any] = json.loads(report.read_text())
+    steps = [step for stage in value["stages"] for step in stage["steps"] if step["outcome"]]
+    wrong = [step for step in steps if step["predicted"] not in {"unknown", step["outcome"]}]
+    assert wrong == []
+    return " ".join(
+        "".join(step["outcome"][0] for step in stage["steps"] if step["outcome"]) for stage in value["stages"]
+    )
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.timeout(1800)
+def test_only_what_depends_on_a_change_is_built(lab: Lab, make_engine: MakeEngine, name: str) -> None:
+    store = lab.scratch()
+    store.chmod(0o777)
+
+    def app() -> Path:
+        folder = lab.scratch() / "app"
+        shutil.copytree(CHECKOUT / "examples/app", folder)
+        return folder
+
+    def run(folder: Path, *options: str) -> str:
+        return build(lab, make_engine(name), store, folder, *options)
+
+    assert run(app()) == "mm mmm mmmmmm"
+    assert run(app()) == "hh hhh hhhhhh"
+
+    source = app()
+    with (source / "src/main.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert run(source) == "hh hhh hmmmmm"
+
+    assert run(app(), "--build-arg", "VERSION=2") == "hh hhh hhhhmm"
+
+    requirements = app()
+    with (requirements / "requirements.txt").open("a") as file:
+        file.write("# changed\n")
+    assert run(requirements) == "hh hmm mmmmmm"
