@@ -146,10 +146,9 @@ def main() -> int:
 
 def remove(folder: Path) -> None:
     """Deletes the demonstration's files; an ordinary user's engine owns some by its subordinate ids."""
-    if os.geteuid() == 0:
-        shutil.rmtree(folder)
-    else:
-        subprocess.run([find_engine(), "unshare", "rm", "-rf", str(folder)], check=True)
+    # not rmtree: layercache may be removing a part of it at the same time
+    command = ["rm", "-rf", "--", str(folder)]
+    subprocess.run(command if os.geteuid() == 0 else [find_engine(), "unshare", *command], check=True)
 
 
 if __name__ == "__main__":

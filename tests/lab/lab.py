@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,4 +66,5 @@ def open_lab() -> Iterator[Lab]:
     finally:
         for left in folder.glob("*/bin/buildah"):
             Engine("left", "buildah", left.parents[1], {}, (), ()).remove()
-        shutil.rmtree(folder)
+        # not rmtree: layercache may be removing a part of it at the same time
+        subprocess.run(["rm", "-rf", "--", folder], check=True)

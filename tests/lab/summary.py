@@ -35,11 +35,6 @@ class Summary:
     restored: int
     saved: int
 
-    @property
-    def rest(self) -> float:
-        """Seconds that belong to none of the stages: what it takes to leave the image whole in the engine's storage."""
-        return max(0.0, self.total - self.plan - self.restore - self.build - self.save)
-
     @classmethod
     def read(cls, title: str, report: Path) -> Summary:
         """The summary of a report, as docs/report.md has it."""
@@ -66,9 +61,8 @@ def side_by_side(columns: Sequence[Summary]) -> str:
         ["steps from the cache", *(f"{column.hits} of {column.steps}" for column in columns)],
         ["plan", *(f"{column.plan:.1f} s" for column in columns)],
         ["restore", *(f"{column.restore:.1f} s" for column in columns)],
-        ["build", *(f"{column.build:.1f} s" for column in columns)],
+        ["build, the image made whole", *(f"{column.build:.1f} s" for column in columns)],
         ["save", *(f"{column.save:.1f} s" for column in columns)],
-        ["the image made whole", *(f"{column.rest:.1f} s" for column in columns)],
         ["total", *(f"{column.total:.1f} s" for column in columns)],
         ["read from the cache", *(f"{column.restored / MEGABYTE:.1f} MB" for column in columns)],
         ["added to the cache", *(f"{column.saved / MEGABYTE:.1f} MB" for column in columns)],

@@ -73,5 +73,5 @@ def test_a_report_becomes_a_column(tmp_path: Path) -> None:
     table = side_by_side([summary]).splitlines()
 
     assert summary.misses == (Missed("COPY src src", "src/main.py changed"),)
-    assert next(line for line in table if "made whole" in line).split()[-2:] == ["2.0", "s"]
+    assert next(line for line in table if "made whole" in line).split()[-2:] == ["3.0", "s"]
     assert [line.split("  ")[-1].strip() for line in table if "cache" in line] == ["7 of 8", "258.0 MB", "0.0 MB"]
