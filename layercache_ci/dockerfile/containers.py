@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from layercache_ci.dockerfile.ast import Heredoc, Instruction
@@ -152,8 +151,3 @@ class Rules:
 
 def _heredocs(documents: tuple[Heredoc, ...]) -> dict[str, str]:
     return {f"heredoc {number}": digest(document.content) for number, document in enumerate(documents)}
-
-
-def is_folder(place: str) -> bool:
-    """Whether a named build context is a folder here rather than an image or a URL."""
-    return Path(place).is_dir()
