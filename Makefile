@@ -23,7 +23,7 @@ help:
 	@echo 'make test       lint, types and tests with real engines (at most an hour on 2 cores)'
 	@echo 'make test-all   the same with every row of the scenario suite on every engine'
 	@echo 'make test-unit  what needs nothing but Python, in seconds'
-	@echo 'make lint       ruff, mypy, import-linter, shellcheck'
+	@echo 'make lint       ruff, mypy, import-linter, shellcheck, actionlint, zizmor'
 	@echo 'make bench      measure, and write the table of docs/performance.md'
 
 .venv/.stamp: requirements/dev.txt pyproject.toml tests/lab/venv
@@ -39,7 +39,10 @@ lint: .venv/.stamp
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck tests/lab/venv tests/lab/in-root .ci/run
+	.venv/bin/shellcheck tests/lab/venv tests/lab/in-root tests/e2e/action/empty-engine .ci/run
+	$(python) -m tests.lab.install linters
+	actionlint -shellcheck .venv/bin/shellcheck
+	.venv/bin/zizmor --quiet --offline .
 
 .PHONY: demo
 demo: .venv/.stamp

@@ -24,6 +24,7 @@ class Cost:
 
 def measure(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> Cost:
     """What the command cost; its output goes to log. Raises RunFailed with the end of that output."""
+    os.sync()  # what others wrote is not to slow this one
     with log.open("wb") as output:
         begun = time.monotonic()
         process = subprocess.Popen(

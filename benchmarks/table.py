@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ class Row:
     costs: tuple[Cost, ...]
     rebuilt: tuple[int, ...]
     """How many steps each run built anew."""
+    cpu: bool = True
+    """Whether its CPU says anything: the work of a daemon is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +44,20 @@ class Cold:
     save: float
 
 
-def warm_table(rows: Sequence[Row], baseline: str) -> str:
-    """Medians with ranges; ratios against the row `baseline` of the same engine."""
+def warm_table(rows: Sequence[Row], baselines: Mapping[str, str]) -> str:
+    """Medians with ranges; ratios against the row of the same engine that `baselines` names."""
     lines = [
         "| engine | what | wall, s | CPU, s | wall | CPU | steps built |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        base = next(other for other in rows if other.engine == row.engine and other.what == baseline)
+        base = next(other for other in rows if other.engine == row.engine and other.what == baselines[row.engine])
         wall, cpu = _median(row, "wall"), _median(row, "cpu")
         built = sorted(set(row.rebuilt))
+        spent, share = (f"{cpu:.1f}", f"{cpu / _median(base, 'cpu'):.2f}") if row.cpu else ("-", "-")
         lines.append(
-            f"| {row.engine} | {row.what} | {wall:.1f} ({_range(row)}) | {cpu:.1f} "
-            f"| {wall / _median(base, 'wall'):.2f} | {cpu / _median(base, 'cpu'):.2f} "
-            f"| {', '.join(map(str, built))} |"
+            f"| {row.engine} | {row.what} | {wall:.1f} ({_range(row)}) | {spent} "
+            f"| {wall / _median(base, 'wall'):.2f} | {share} | {', '.join(map(str, built))} |"
         )
     return "\n".join(lines)
 
@@ -95,11 +97,12 @@ def machine(rounds: int) -> str:
     )
 
 
-def write(document: Path, text: str) -> None:
+def write(document: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Puts text between the markers of the document, which gets them when it has none."""
+    begin, end = marks
     old = document.read_text() if document.is_file() else "# Performance\n"
-    if BEGIN not in old:
-        old = f"{old.rstrip()}\n\n{BEGIN}\n{END}\n"
-    head, _, rest = old.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    document.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+    if begin not in old:
+        old = f"{old.rstrip()}\n\n{begin}\n{end}\n"
+    head, _, rest = old.partition(begin)
+    tail = rest.partition(end)[2]
+    document.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")

@@ -16,10 +16,14 @@ COMMANDS: Final = MappingProxyType(
     {
         "build": "build an image, restoring and saving its steps",
         "plan": "show stages, steps, keys and what the store holds of them",
+        "stats": "say what the store holds, and in which scope",
+        "gc": "remove from the store what is old, too much, or named by nothing",
         "doctor": "say what works on this machine",
+        "builder": "list and remove the BuildKit builders that layercache made",
         "parse": "print a Dockerfile as BuildKit's parser reads it",
         "expand": "expand a word as BuildKit's lexer does",
         "context": "list the files of a build context that BuildKit's client would send",
+        "serve": "hand the cache to BuildKit as a registry (started by build)",
     }
 )
 """Each verb is a module layercache_ci.commands.<verb> with `configure(parser)` and `run(arguments) -> exit code`; only

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from layercache_ci.engines import prepare
 from layercache_ci.engines.protocol import Build, Saved
 from layercache_ci.errors import EngineError
+from layercache_ci.handover import Cancellation, detach
 from layercache_ci.report.model import Report, Seconds
 from layercache_ci.report.progress import Voice
 from layercache_ci.report.text import summary
@@ -38,22 +38,61 @@ class Clock:
         finally:
             self.spent[name] = self.spent.get(name, 0.0) + time.monotonic() - begun
 
-    def seconds(self) -> Seconds:
-        return Seconds(**self.spent, total=time.monotonic() - self.started)
+    def seconds(self, launched: float | None) -> Seconds:
+        now = time.monotonic()
+        return Seconds(before=(launched or now) - self.started, **self.spent, total=now - self.started)
 
 
-def build(settings: BuildSettings, machine: Machine, *, voice: Voice) -> int:
-    """Build, and give the exit code: the engine's own. Raises InputError and, where
-    the engine can't be run, EngineError."""
+@dataclass(slots=True)
+class Course:
+    """How far a build came, for whoever goes on where it broke off: whether the engine was started, and its exit code
+    where it came to its end."""
+
+    launched: bool = False
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a build: `code` is the engine's own exit code. Where it is being saved by another process, `pid` is
+    that one's, its output goes to `log`, and `report` is what was known before. `later` are variables that later
+    commands of the job need to find the image."""
+
+    code: int
+    report: Report
+    pid: int | None = None
+    log: Path | None = None
+    later: Mapping[str, str] = field(default_factory=dict)
+
+
+def build(
+    settings: BuildSettings,
+    machine: Machine,
+    *,
+    voice: Voice,
+    log: Path | None = None,
+    cancellation: Cancellation | None = None,
+    course: Course | None = None,
+) -> Result:
+    """Build, report, and save: in the background where the settings don't wait for it, its output going to `log` (or a
+    file in the machine's scratch folder). The process that saves ends there, by SystemExit, and never comes back.
+    A `cancellation` is put off then, and the caller admits it.
+
+    Raises InputError and, where the engine can't be run, EngineError.
+    """
     clock = Clock()
     with clock.stage("plan"), voice.doing("planning"):
         run = prepare(settings, machine)
-        _guard(run, run.plan)
-    with clock.stage("restore"), voice.doing("restoring"):
-        _guard(run, run.restore)
     try:
+        with clock.stage("plan"), voice.doing("planning"):
+            _guard(run, run.begin)
+            _guard(run, run.plan)
+        with clock.stage("restore"), voice.doing("restoring"):
+            _guard(run, run.restore)
         with clock.stage("build"):
-            code = _run(run, settings, voice)
+            code = _run(run, settings, voice, course or Course())
+        if cancellation is not None and not settings.wait:
+            cancellation.put_off()
     except BaseException:
         run.close()
         raise
@@ -61,12 +100,16 @@ def build(settings: BuildSettings, machine: Machine, *, voice: Voice) -> int:
     _write(report, settings, voice)
     for note in run.notes:
         voice.say(note)
-    log = machine.scratch / "save.log"
-    if not settings.wait and (child := detach(log)):
+    if settings.wait:
+        return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
+    log = log or machine.scratch / "save.log"
+    if child := detach(log):
         voice.say(f"saving in the background: process {child}, its output in {log}")
-        return code
+        return Result(code, report, child, log, run.later)
+    if cancellation is not None:
+        cancellation.forget()
     _complete(run, report, clock, settings, voice)
-    return code
+    sys.exit(0)
 
 
 def _guard(run: Build, stage: Callable[[], None]) -> None:
@@ -77,8 +120,9 @@ def _guard(run: Build, stage: Callable[[], None]) -> None:
         run.abandon(f"built without the cache: {type(error).__name__}: {error}")
 
 
-def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings, voice: Voice) -> None:
+def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings, voice: Voice) -> Report:
     """Save, and write the report again with what came of it."""
+    known = len(run.warnings)
     try:
         with clock.stage("save"), voice.doing("saving"):
             saved = run.save()
@@ -86,37 +130,26 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
         saved = Saved(complete=False, warnings=(f"not saved: {type(error).__name__}: {error}",))
     finally:
         run.close()
-    report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds())
-    report = report.warn(*saved.warnings)
+    report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds(run.launched))
+    report = report.warn(*run.warnings[known:], *saved.warnings)
     _write(report, settings, voice)
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
         voice.say(line)
+    return report
 
 
-def detach(log: Path) -> int:
-    """Go on twice: in this process with the other's pid, and with 0 in a session of its own whose output goes to `log`,
-    so that nobody who waits for our output to end waits for it."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        with log.open("ab", buffering=0) as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device
-            os.dup2(nothing.fileno(), 0)
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-    return child
-
-
-def _run(run: Build, settings: BuildSettings, voice: Voice) -> int:
+def _run(run: Build, settings: BuildSettings, voice: Voice, course: Course) -> int:
     sink: BinaryIO | None = None if settings.quiet else sys.stdout.buffer
-    code = run.run(sink)
+    try:
+        code = course.code = run.run(sink)
+    finally:
+        course.launched = run.launched is not None
     if code == 0:
         try:
             with voice.doing("bringing the image into the storage"):
                 run.finish()
         except EngineError as error:
+            course.code = ENGINE_FAILED
             voice.say(f"error: {error}")
             return ENGINE_FAILED
         if settings.quiet and run.image_id is not None:
@@ -133,7 +166,7 @@ def _report(run: Build, code: int, clock: Clock) -> Report:
         failed_in="engine" if code else None,
         stages=run.stages(),
         bytes_restored=run.bytes_restored,
-        seconds=clock.seconds(),
+        seconds=clock.seconds(run.launched),
         warnings=tuple(run.warnings),
     )
 

@@ -12,11 +12,26 @@ from typing import Final, Literal
 
 from layercache_ci.errors import InputError
 
-EngineChoice = Literal["auto", "buildah", "podman"]
-ENGINE_CHOICES: Final[tuple[EngineChoice, ...]] = ("auto", "buildah", "podman")
+Mode = Literal["read-write", "read-only", "off"]
+BaseImages = Literal["auto", "true", "false"]
+BASE_IMAGES: Final[tuple[BaseImages, ...]] = ("auto", "true", "false")
+MODES: Final[tuple[Mode, ...]] = ("read-write", "read-only", "off")
+EngineChoice = Literal["auto", "buildkit", "buildah", "podman"]
+ENGINE_CHOICES: Final[tuple[EngineChoice, ...]] = ("auto", "buildkit", "buildah", "podman")
 CONTEXT_SCHEMES: Final = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+TIER_SIZE: Final = 10 * 10**9
+"""Bytes that a tier takes where nothing is said of it."""
 UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-DEFAULT_MAX_SIZE: Final = 10 * 10**9
+
+
+MARK: Final = ".layercache"
+"""A file by which a folder of our programs is known on PATH."""
+
+
+def without_shims(path: str) -> str:
+    """PATH without any folder of ours: the engines that we start are the real programs."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if not os.path.exists(f"{folder}/{MARK}"))  # noqa: PTH110 - a folder may be one that nobody may look into
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +44,17 @@ class Machine:
     terminal: bool
     arguments: tuple[str, ...] = ()
     """The command line, for starting anew as another user."""
+    program: tuple[str, ...] = ("-m", "layercache_ci")
+    """What Python is given before them."""
 
     @classmethod
     def read(cls) -> Machine:
-        """Of this process."""
+        """Of this process. What the Action's `setup: true` put on PATH is left out: we start the real programs."""
+        environment = dict(os.environ)
+        if "PATH" in environment:
+            environment["PATH"] = without_shims(environment["PATH"])
         cpus = len(os.sched_getaffinity(0))
-        return cls(dict(os.environ), os.getuid(), cpus, os.isatty(2), tuple(sys.argv[1:]))
+        return cls(environment, os.getuid(), cpus, os.isatty(2), tuple(sys.argv[1:]))
 
     @property
     def cache_home(self) -> Path:
@@ -52,6 +72,38 @@ class Machine:
     def rootless(self) -> bool:
         """Whether we run as an ordinary user, or inside the user namespace that `buildah unshare` makes for one."""
         return self.uid != 0 or "_CONTAINERS_USERNS_CONFIGURED" in self.environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Options:
+    """What `--store s3://BUCKET/PREFIX` leaves open. What is None is found by the AWS SDK's own default chain."""
+
+    endpoint: str | None = None
+    """A URL, for a server that is not AWS's."""
+    region: str | None = None
+    path_style: bool | None = None
+    """Whether the bucket is named in the path, not in the host name; None: with an endpoint, it is."""
+    role_arn: str | None = None
+    """A role to assume with the credentials that are found."""
+    sse: str | None = None
+    """Server-side encryption: AES256 or aws:kms."""
+    kms_key: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    ca_bundle: str | None = None
+    """A file of certificates to trust."""
+    checksums: Literal["when_required", "when_supported"] = "when_required"
+    """Whether requests carry the SDK's checksums, which many servers but AWS's don't know. Ours are verified anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A local folder in front of a remote store."""
+
+    folder: Path
+    max_size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +135,27 @@ class BuildSettings:
     progress: str = "auto"
     engine_options: tuple[str, ...] = ()
     engine: EngineChoice = "auto"
-    store: str = "local"
-    max_size: int = DEFAULT_MAX_SIZE
+    provenance: str | None = None
+    """What BuildKit is to attest of how it built, where the builder can; options of the user's own stand above it."""
+    builder: str | None = None
+    """The buildx builder that `--builder` names; None for the one that buildx would take."""
+    store: str | None = None
+    """Where the cache is; None for what the surroundings offer."""
+    s3_bucket: str | None = None
+    """BUCKET or BUCKET/PREFIX, for a `store` that is None."""
+    max_size: int | None = None
+    """Bytes; None for the store's own default."""
+    s3: S3Options = S3Options()
+    tier: Tier | None = None
+    scope: str | None = None
+    """Which one is the run's own; None for what the CI system says."""
+    read_scopes: tuple[str, ...] = ()
+    """The others that are read; none for what the CI system says."""
+    mode: Mode | None = None
+    """What may be done to the cache; None for what the CI system says."""
     cache_version: str = ""
+    cache_base_images: BaseImages = "auto"
+    """Whether base images' layers are saved. No engine can do without them so far: `auto` is `true`."""
     report: Path | None = None
     keep_store: bool = False
     wait: bool = True
@@ -96,6 +166,11 @@ class BuildSettings:
         return self.context == "-" or self.context.startswith(CONTEXT_SCHEMES)
 
     @property
+    def registry_options(self) -> tuple[str, ...]:
+        """Those of the engine's options that Buildah, Podman and Skopeo have for every command that asks a registry."""
+        return tuple(option for option in self.engine_options if option.startswith("--tls-verify="))
+
+    @property
     def dockerfile(self) -> Path:
         """The Dockerfile as Buildah and Podman look for it: `Containerfile`, then `Dockerfile`, in the context."""
         if self.file is not None:
@@ -103,6 +178,16 @@ class BuildSettings:
             return given if given.is_file() else Path(self.context) / self.file
         containerfile = Path(self.context) / "Containerfile"
         return containerfile if containerfile.is_file() else Path(self.context) / "Dockerfile"
+
+    @property
+    def buildkit_dockerfile(self) -> Path:
+        """The Dockerfile as BuildKit looks for it: `Dockerfile` in the context, in lower case where it is only there
+        so. A `--file` is taken as it is."""
+        if self.file is not None:
+            return Path(self.file)
+        usual = Path(self.context) / "Dockerfile"
+        lower = usual.with_name("dockerfile")
+        return lower if lower.is_file() and not usual.is_file() else usual
 
 
 def parse_size(text: str, *, name: str) -> int:
@@ -115,6 +200,29 @@ def parse_size(text: str, *, name: str) -> int:
     if binary:
         factor = 1 << (10 * list(UNITS).index(unit))
     return int(float(number) * factor)
+
+
+def parse_tier(text: str, *, name: str, default: int) -> Tier:
+    """`DIR` or `DIR:SIZE`, with `default` bytes. Raises InputError."""
+    folder, colon, size = text.rpartition(":")
+    limit = default
+    if colon:
+        try:
+            limit = parse_size(size, name=name)
+        except InputError:
+            folder = text  # a folder may have a colon in its name
+    place = Path(folder or text).expanduser()
+    if not text.strip() or (place.exists() and not place.is_dir()):
+        raise InputError(f"{name}: {text!r} is no folder; write DIR or DIR:SIZE, like /var/cache/layercache:20GB")
+    return Tier(place.absolute(), limit)
+
+
+def parse_age(text: str, *, name: str) -> float:
+    """Seconds of `14d`, `12h`, `30m`, `2w`. Raises InputError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text.lower())
+    if not match:
+        raise InputError(f"{name}: {text!r} is no age; write a number with a unit, like 14d or 12h")
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def assignments(words: Sequence[str], *, name: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -130,3 +238,25 @@ def assignments(words: Sequence[str], *, name: str, environment: Mapping[str, st
         elif environment is not None and key in environment:
             values[key] = environment[key]
     return values
+
+
+def demand_buildable(settings: BuildSettings) -> None:
+    """Raises InputError for what can be seen to be wrong before anything is run."""
+    if not settings.remote_context:
+        if not Path(settings.context).is_dir():
+            raise InputError(f"CONTEXT: {settings.context!r} is no folder; name the folder that holds what COPY copies")
+        if not settings.dockerfile.is_file():
+            raise InputError(
+                f"--file: {str(settings.dockerfile)!r} is no file; write one, or name the one that is there"
+            )
+    if settings.s3.kms_key is not None and settings.s3.sse != "aws:kms":
+        raise InputError(f"--s3-kms-key: {settings.s3.kms_key!r} is of no use; add --s3-sse aws:kms")
+    if settings.push and not settings.tags:
+        raise InputError("--push: there is no name to push to; give one with -t REGISTRY/NAME:TAG")
+    for name, path in (
+        ("--report", settings.report),
+        ("--iidfile", settings.iidfile),
+        ("--metadata-file", settings.metadata_file),
+    ):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{name}: {str(path.parent)!r} is no folder; make it first")

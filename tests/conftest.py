@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from tests.lab.engines import Engine
 from tests.lab.lab import Lab, open_lab
 
+pytest.register_assert_rewrite("tests.e2e.harness")
+
 MakeEngine = Callable[[str], Engine]
+
+
+# a loaded machine is slow, and that is nobody's fault
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would all that is started here."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,13 +50,11 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def make_engine(lab: Lab) -> Iterator[MakeEngine]:
     """Makes emptied engines by name (see tests.lab.engines.KINDS); their storage goes with the test."""
-    made: list[Engine] = []
+    with contextlib.ExitStack() as made:
 
-    def make(name: str) -> Engine:
-        engine = lab.engine(name)
-        made.append(engine)
-        return engine
+        def make(name: str) -> Engine:
+            engine = lab.engine(name)
+            made.callback(engine.remove)
+            return engine
 
-    yield make
-    for engine in made:
-        engine.remove()
+        yield make

@@ -20,4 +20,4 @@ def run(arguments: argparse.Namespace) -> int:
     machine = Machine.read()
     settings = settings_of(arguments, arguments.rest, machine)
     terminal = settings.progress == "tty" or (settings.progress == "auto" and machine.terminal)
-    return build(settings, machine, voice=Voice(sys.stderr, terminal=terminal))
+    return build(settings, machine, voice=Voice(sys.stderr, terminal=terminal)).code

@@ -1,4 +1,4 @@
-"""`layercache doctor`: what works on this machine, what does not, and what to do about it."""
+"""`layercache doctor`: what works on this machine, what a build would use and why, and what to do about the rest."""
 
 from __future__ import annotations
 
@@ -8,33 +8,46 @@ import shutil
 from collections.abc import Iterator
 
 from layercache_ci import __version__
+from layercache_ci.ci.choice import choose
+from layercache_ci.commands.options import configure_store, with_store
+from layercache_ci.engines.buildkit.builders import why_buildkit
+from layercache_ci.engines.buildkit.diagnose import diagnose
 from layercache_ci.engines.containers.engine import ENGINES, detect
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, LayercacheError
 from layercache_ci.report.text import size
-from layercache_ci.settings import Machine
-from layercache_ci.store import Scopes, open_store
+from layercache_ci.settings import BuildSettings, Machine
 
 Finding = tuple[bool | None, str]
 """Good, bad, or (None) only worth knowing; and a line."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", metavar="STORE", default="local", help="where the cache is kept: local or local:DIR")
+    configure_store(parser)
+    parser.add_argument("--builder", metavar="NAME", help="the buildx builder to look at (default: buildx's own)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 where a build would be cached, else 1."""
     machine = Machine.read()
-    engines = list(_engines(machine))
-    findings = [(None, f"layercache {__version__}, Python {platform.python_version()}"), *engines]
-    if not any(good for good, _ in engines):
-        findings.append((False, "no engine can be used with the cache: install buildah or podman"))
-    findings += [*_tools(machine), *_store(arguments.store, machine)]
-    for good, line in findings:
+    findings: list[Finding] = [(None, f"layercache {__version__}, Python {platform.python_version()}")]
+    settings = with_store(BuildSettings(context=".", builder=arguments.builder), arguments, machine)
+    why = why_buildkit(settings, machine)
+    containers = list(_engines(machine))
+    if why is not None:
+        buildkit = list(diagnose(settings, machine))
+        findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers]
+        usable = all(good is not False for good, _ in buildkit)
+    else:
+        tools = list(_tools(machine))
+        findings += [(None, "--engine auto takes podman or buildah: no Docker daemon answers"), *containers, *tools]
+        usable = any(good for good, _ in containers) and all(good for good, _ in tools)
+    if why is None and not any(good for good, _ in containers):
+        findings.append((False, "no engine can be used with the cache: install docker with buildx, buildah or podman"))
+    store = list(_store(settings, machine))
+    for good, line in [*findings, *store]:
         print({True: "ok   ", False: "BAD  ", None: "     "}[good] + line)
-    bad_rest = any(good is False for good, _ in findings if (good, _) not in engines)
-    return 1 if bad_rest or not any(good for good, _ in engines) else 0
+    return 0 if usable and all(good is not False for good, _ in store) else 1
 
 
 def _engines(machine: Machine) -> Iterator[Finding]:
@@ -71,13 +84,24 @@ def _tools(machine: Machine) -> Iterator[Finding]:
     yield gnu, "GNU tar" if gnu else "tar: not GNU tar, which restores owners and extended attributes; install it"
 
 
-def _store(location: str, machine: Machine) -> Iterator[Finding]:
-    store = open_store(location, folder=machine.cache_home, scopes=Scopes(("default",), "default"))
+def _store(settings: BuildSettings, machine: Machine) -> Iterator[Finding]:
+    chosen = choose(settings, machine)
+    allowed = chosen.policy.scopes
+    yield None, f"store {chosen.store.location}: {chosen.why}"
+    yield (
+        None,
+        f"scopes: reads {', '.join(allowed.read) or 'none'}; writes {allowed.write or 'none'} ({chosen.policy.why})",
+    )
+    yield from ((None, warning) for warning in chosen.policy.warnings)
+    faults: list[str] = []
+    store = chosen.open(machine.environment, faults.append)
     try:
         held = store.stats()
-        with store.new_blob("application/octet-stream") as blob:
-            blob.write(b"layercache doctor")
+        if allowed.write is not None:
+            with store.new_blob("application/octet-stream") as blob:
+                blob.write(b"layercache doctor")
     except CacheError as error:
         yield False, f"store {store.location}: {error}"
         return
+    yield from ((False, fault) for fault in faults)
     yield True, f"store {store.location}: {held.records} records, {held.blobs} blobs, {size(held.size)}"

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from layercache_ci.errors import InputError
-from layercache_ci.settings import DEFAULT_MAX_SIZE, ENGINE_CHOICES, BuildSettings, Machine, assignments, parse_size
+from layercache_ci.settings import (
+    BASE_IMAGES,
+    ENGINE_CHOICES,
+    MODES,
+    TIER_SIZE,
+    BuildSettings,
+    Machine,
+    S3Options,
+    assignments,
+    demand_buildable,
+    parse_size,
+    parse_tier,
+)
 
 
 def configure_build(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +52,47 @@ def configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iidfile", metavar="FILE", type=Path, help="write the image ID there")
     parser.add_argument("--metadata-file", metavar="FILE", type=Path, help="write the result's metadata there, as JSON")
     parser.add_argument(
-        "--progress", choices=("auto", "plain", "tty", "quiet"), default="auto", help="how to show progress"
+        "--progress", choices=("auto", "plain", "tty", "quiet", "rawjson"), default="auto", help="how to show progress"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image ID only")
     parser.add_argument("--engine", choices=ENGINE_CHOICES, default="auto", help="what builds (default: auto)")
-    parser.add_argument("--store", metavar="STORE", default="local", help="where the cache is kept: local or local:DIR")
-    parser.add_argument("--max-size", metavar="SIZE", help="size limit of the local store (default: 10GB)")
+    parser.add_argument("--builder", metavar="NAME", help="the buildx builder to build with (default: buildx's own)")
+    configure_store(parser)
+    parser.add_argument("--max-size", metavar="SIZE", help="size limit of the store (default: its own)")
     parser.add_argument("--cache-version", metavar="TEXT", default="", help="change it to start with an empty cache")
+    parser.add_argument(
+        "--cache-base-images", choices=BASE_IMAGES, default="auto", help="whether to save base images' layers"
+    )
+
+
+def configure_store(parser: argparse.ArgumentParser) -> None:
+    """Where the cache is, and what may be done to it."""
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        help="where the cache is kept: local, local:DIR, s3://BUCKET/PREFIX, github (default: what the job offers)",
+    )
+    parser.add_argument("--s3-bucket", metavar="BUCKET[/PREFIX]", help="the same as --store s3://BUCKET/PREFIX")
+    parser.add_argument("--tier", metavar="DIR[:SIZE]", help="a folder that keeps what a remote store gives and gets")
+    parser.add_argument("--scope", metavar="NAME", help="the scope to read and write (default: the CI run's ref)")
+    _repeated(parser, "--read-scope", "NAME", "a scope to read too (default: base and default branch of the CI run)")
+    parser.add_argument("--mode", choices=MODES, help="what may be done to the cache (default: a fork only reads)")
+    _configure_s3(parser)
+
+
+def _configure_s3(parser: argparse.ArgumentParser) -> None:
+    """Credentials come by the AWS SDK's default chain; what they need beside it is said here."""
+    parser.add_argument("--s3-endpoint", metavar="URL", help="a server that is not AWS's (MinIO, R2, Ceph, ...)")
+    parser.add_argument("--s3-region", metavar="REGION", help="the region of the bucket")
+    parser.add_argument(
+        "--s3-path-style",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="name the bucket in the path (default: with --s3-endpoint)",
+    )
+    parser.add_argument("--s3-role-arn", metavar="ARN", help="a role to assume")
+    parser.add_argument("--s3-sse", choices=("AES256", "aws:kms"), help="how the server is to encrypt")
+    parser.add_argument("--s3-kms-key", metavar="ID", help="the key of --s3-sse aws:kms")
 
 
 def configure_run(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +110,6 @@ def _repeated(parser: argparse.ArgumentParser, option: str, metavar: str, text: 
 
 def settings_of(arguments: argparse.Namespace, engine_options: Sequence[str], machine: Machine) -> BuildSettings:
     """The typed settings; InputError for what argparse can't see."""
-    size = arguments.max_size
     settings = BuildSettings(
         context=arguments.context,
         file=arguments.file,
@@ -91,29 +136,39 @@ def settings_of(arguments: argparse.Namespace, engine_options: Sequence[str], ma
         progress=arguments.progress,
         engine_options=tuple(engine_options),
         engine=arguments.engine,
-        store=arguments.store,
-        max_size=DEFAULT_MAX_SIZE if size is None else parse_size(size, name="--max-size"),
+        builder=arguments.builder,
         cache_version=arguments.cache_version,
+        cache_base_images=arguments.cache_base_images,
         report=getattr(arguments, "report", None),
         keep_store=getattr(arguments, "keep_store", False),
         wait=getattr(arguments, "wait", True),
     )
-    _check(settings)
+    settings = with_store(settings, arguments, machine)
+    demand_buildable(settings)
     return settings
 
 
-def _check(settings: BuildSettings) -> None:
-    if not settings.remote_context:
-        if not Path(settings.context).is_dir():
-            raise InputError(f"CONTEXT: {settings.context!r} is no folder; name the folder that holds what COPY copies")
-        if not settings.dockerfile.is_file():
-            raise InputError(f"--file: {str(settings.dockerfile)!r} is no file; write one or name it with -f")
-    if settings.push and not settings.tags:
-        raise InputError("--push: there is no name to push to; give one with -t REGISTRY/NAME:TAG")
-    for name, path in (
-        ("--report", settings.report),
-        ("--iidfile", settings.iidfile),
-        ("--metadata-file", settings.metadata_file),
-    ):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{name}: {str(path.parent)!r} is no folder; make it first")
+def with_store(settings: BuildSettings, arguments: argparse.Namespace, machine: Machine) -> BuildSettings:
+    """The same with what configure_store, and a `--max-size` beside it, were given. Raises InputError."""
+    size, tier = getattr(arguments, "max_size", None), arguments.tier
+    name = "--tier"
+    if tier is None:
+        tier, name = machine.environment.get("LAYERCACHE_TIER") or None, "LAYERCACHE_TIER"
+    return replace(
+        settings,
+        store=arguments.store,
+        s3_bucket=arguments.s3_bucket or machine.environment.get("LAYERCACHE_S3_BUCKET") or None,
+        max_size=None if size is None else parse_size(size, name="--max-size"),
+        s3=S3Options(
+            endpoint=arguments.s3_endpoint,
+            region=arguments.s3_region,
+            path_style=arguments.s3_path_style,
+            role_arn=arguments.s3_role_arn,
+            sse=arguments.s3_sse,
+            kms_key=arguments.s3_kms_key,
+        ),
+        tier=None if tier is None else parse_tier(tier, name=name, default=TIER_SIZE),
+        scope=arguments.scope or None,
+        read_scopes=tuple(filter(None, arguments.read_scope)),
+        mode=arguments.mode,
+    )

@@ -11,7 +11,7 @@ but what was saved last is restored for it to judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,10 +19,11 @@ from layercache_ci.dockerfile.ast import Heredoc, Instruction
 from layercache_ci.dockerfile.containers_scope import EXPANDED, Scope
 from layercache_ci.dockerfile.content import Content, single
 from layercache_ci.dockerfile.context import Context, walk
+from layercache_ci.dockerfile.dialect import Dialect, Ingredients, Place
 from layercache_ci.dockerfile.flags import flag_values
 from layercache_ci.dockerfile.mounts import Mount, mounts
-from layercache_ci.dockerfile.plan import digest
-from layercache_ci.dockerfile.stages import Origin, Stage, StageGraph
+from layercache_ci.dockerfile.plan import BaseImage, digest
+from layercache_ci.dockerfile.stages import Origin
 
 JUDGED_BY_CONTENT: Final = frozenset({"from", "name", "--chown", "archive"})
 """Ingredients of COPY and ADD that may differ while the engine, which hashes the very files that it copies, finds
@@ -32,33 +33,21 @@ GIT: Final = ("git@", "git://", "ssh://")
 URL: Final = ("http://", "https://")
 
 
-@dataclass(frozen=True, slots=True)
-class Ingredients:
-    """The inputs of one step. `foreseeable` is false where the engine's key holds content that only the build sees."""
-
-    values: Mapping[str, str]
-    foreseeable: bool = True
-    stages: tuple[int, ...] = ()
-    reads_mounts: bool = False
-
-
 @dataclass(slots=True)
 class Rules:
-    """The rules for one stage; `of_origin` gives the key of a stage or image that content comes from, empty where it
-    can't be known."""
+    """The rules for one stage."""
 
-    graph: StageGraph
-    stage: Stage
+    place: Place
     scope: Scope
-    content: Content | None
-    of_origin: Callable[[Origin], str]
-    build_contexts: Mapping[str, Content]
+
+    def child(self, place: Place) -> Rules:
+        return Rules(place, _scope(place, self.scope.all_environment()))
 
     def ingredients(self, instruction: Instruction) -> Ingredients:
         """Of the next instruction of the stage; ARG and ENV change what the later ones see."""
         values = self.scope.values
         expanded = self._expanded(instruction, values)
-        self.scope.apply(instruction, self.graph.expand)
+        self.scope.apply(instruction, self.place.graph.expand)
         if instruction.keyword == "RUN":
             return self._run(instruction)
         if instruction.keyword in {"COPY", "ADD"}:
@@ -72,7 +61,7 @@ class Rules:
         """Where variables change what the instruction means, although not its text."""
         if instruction.keyword not in EXPANDED:
             return {}
-        words = [self.graph.expand(word, values) for word in instruction.args]
+        words = [self.place.graph.expand(word, values) for word in instruction.args]
         return {} if words == list(instruction.args) else {"expanded": digest(*words)}
 
     def _run(self, instruction: Instruction) -> Ingredients:
@@ -89,13 +78,13 @@ class Rules:
                 found[f"mount {number} from {mount.from_}"] = key
                 foreseeable = foreseeable and bool(key)
                 stages += [origin.stage] if origin.stage is not None else []
-            elif mount.type == "bind" and self.content is not None:
-                found[f"mount {number}"] = self._bound(mount, self.content)
+            elif mount.type == "bind" and self.place.content is not None:
+                found[f"mount {number}"] = self._bound(mount, self.place.content)
         return Ingredients(found, foreseeable, tuple(stages), reads_mounts=bool(stages))
 
     def _bound(self, mount: Mount, content: Content) -> str:
         """The content of a bind mount out of the context, which is mounted raw: no ignore file applies."""
-        source = self.graph.expand(mount.source or ".", self.scope.values).strip("/") or "."
+        source = self.place.graph.expand(mount.source or ".", self.scope.values).strip("/") or "."
         place = content.context.root / source
         raw = Context(place, None, tuple(walk(place, None))) if place.is_dir() else single(place)
         mounted = Content(raw, content.cache, content.workers)
@@ -103,27 +92,27 @@ class Rules:
         return mounted.ingredients(items, mode=None)["tree"]
 
     def _copy(self, instruction: Instruction, values: Mapping[str, str]) -> Ingredients:
-        words = [self.graph.expand(word, values) for word in instruction.args]
+        words = [self.place.graph.expand(word, values) for word in instruction.args]
         *sources, destination = words
         found = {"instruction": digest(instruction.keyword, destination)}
         for flag in ("chown", "chmod", "exclude", "parents", "link", "checksum", "keep-git-dir", "unpack"):
             given = flag_values(instruction, flag)
             if given:
-                found[f"--{flag}"] = digest(*(self.graph.expand(value, values) for value in given))
+                found[f"--{flag}"] = digest(*(self.place.graph.expand(value, values) for value in given))
         found |= _heredocs(instruction.heredocs)
         here_documents = {document.delimiter for document in instruction.heredocs}
         local = [source for source in sources if source.lstrip("<-0123456789").strip("\"'") not in here_documents]
         names = flag_values(instruction, "from")
         if names:
             origin = self._origin(names[0])
-            if origin.kind != "context" or origin.name not in self.build_contexts:
+            if origin.kind != "context" or origin.name not in self.place.contexts:
                 key = self._of_origin(origin)
                 found |= {"from": key, "sources": digest(*sources)}
                 stages = (origin.stage,) if origin.stage is not None else ()
                 return Ingredients(found, bool(key), stages)
-            content: Content | None = self.build_contexts[origin.name]
+            content: Content | None = self.place.contexts[origin.name]
         else:
-            content = self.content
+            content = self.place.content
         remote = [source for source in local if source.startswith((*URL, *GIT)) or ".git#" in source]
         if content is None or remote:
             return Ingredients({**found, "sources": digest(*sources)}, foreseeable=not remote)
@@ -140,13 +129,24 @@ class Rules:
         return Ingredients({**found, **content.ingredients(items, mode=mode)})
 
     def _origin(self, name: str) -> Origin:
-        return self.graph.origin(self.graph.expand(name, self.scope.values), before=self.stage.index)
+        return self.place.origin(self.place.graph.expand(name, self.scope.values))
 
     def _of_origin(self, origin: Origin) -> str:
-        if origin.kind == "context" and origin.name in self.build_contexts:
-            content = self.build_contexts[origin.name]
+        if origin.kind == "context" and origin.name in self.place.contexts:
+            content = self.place.contexts[origin.name]
             return content.ingredients(content.items("."), mode=None)["tree"]
-        return self.of_origin(origin)
+        return self.place.of_origin(origin)
+
+
+def _scope(place: Place, inherited: Mapping[str, str]) -> Scope:
+    return Scope(place.build_args, place.graph.global_args, place.predefined, inherited)
+
+
+def _on_image(place: Place, base: BaseImage) -> Rules:
+    return Rules(place, _scope(place, base.environment))
+
+
+CONTAINERS: Final = Dialect("containers", _on_image)
 
 
 def _heredocs(documents: tuple[Heredoc, ...]) -> dict[str, str]:

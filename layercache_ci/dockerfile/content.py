@@ -64,7 +64,7 @@ class Content:
     def ingredients(self, items: Sequence[Item], *, mode: str | None) -> dict[str, str]:
         """`tree`, which is the key, and `file:` entries that explain a change. `mode` is that of a --chmod, which
         replaces the files' own."""
-        hashes = self._hash(entry for item in items for entry in item.entries)
+        hashes = self.hashes(entry for item in items for entry in item.entries)
         lines: list[str] = []
         files: dict[str, str] = {}
         for item in items:
@@ -80,7 +80,7 @@ class Content:
                     described = f"hard link {first[entry.link]}"
                 lines.append(f"{name}\0{described}")
                 files[entry.path] = described
-        return {"tree": digest(*lines), **_explaining(files)}
+        return {"tree": digest(*lines), **explaining(files)}
 
     def is_archive(self, item: Item) -> bool:
         """Whether a file looks like what ADD unpacks: a tar, or compressed data, which may hold one."""
@@ -91,7 +91,8 @@ class Content:
             return False
         return start.startswith(COMPRESSED) or start.endswith(TAR_MAGIC)
 
-    def _hash(self, entries: Iterable[Entry]) -> Mapping[str, str]:
+    def hashes(self, entries: Iterable[Entry]) -> Mapping[str, str]:
+        """sha256, hex, of every regular file among `entries` (and of those asked for before), by path."""
         wanted = {entry.path: entry for entry in entries if entry.type == "file" and entry.path not in self._hashes}
         if wanted:
             found = hash_files(self.context.root, wanted.values(), cache=self.cache, workers=self.workers)
@@ -119,8 +120,8 @@ def _describe(entry: Entry, hashes: Mapping[str, str], mode: str | None) -> str:
     return f"{entry.type} {shown} {hashes.get(entry.path, entry.special)}"
 
 
-def _explaining(files: Mapping[str, str]) -> dict[str, str]:
-    """One entry a file; beyond a limit, one a folder of the first level that is worth telling apart."""
+def explaining(files: Mapping[str, str]) -> dict[str, str]:
+    """`file:` ingredients of files as they were described: one each; beyond a limit, one a folder with files."""
     if len(files) <= MOST_EXPLAINED:
         return {f"{EXPLAINING}{path}": digest(described)[:16] for path, described in files.items()}
     folders: dict[str, list[str]] = {}

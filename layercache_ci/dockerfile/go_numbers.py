@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""What strconv.ParseBool takes."""
 _UNITS: Final[Mapping[str, int]] = MappingProxyType(
     {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 )
@@ -27,9 +28,9 @@ _FIELD: Final = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)|([^",][^",]*|)(?=,|\Z)')
 
 def boolean(text: str) -> bool:
     """strconv.ParseBool."""
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in FALSE:
         return False
     raise ValueError(f"{text!r} is neither true nor false")
 

@@ -55,6 +55,19 @@ def from_word(word: str) -> Heredoc | None:
     )
 
 
+def in_word(word: str) -> Heredoc | None:
+    """BuildKit's MustParseHeredoc: as `from_word`, and None for what can't be read."""
+    try:
+        return from_word(word)
+    except Refused:
+        return None
+
+
+def chomped(heredoc: Heredoc) -> str:
+    """Its content, without the tabs at the beginning of lines that `<<-` leaves out."""
+    return re.sub("^\t+", "", heredoc.content, flags=re.MULTILINE) if heredoc.strip_tabs else heredoc.content
+
+
 def ends(heredoc: Heredoc, line: str) -> bool:
     """Whether `line` is the last of the heredoc."""
     line = line.rstrip("\r\n")

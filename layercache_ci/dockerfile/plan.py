@@ -1,14 +1,15 @@
 """What a build will do, known before it runs: stages, steps and the step keys that choose what to restore.
 
 `key(step) = sha256(key(previous link) ‖ ingredients)`, the first link of a chain being the base image. The ingredients
-are those that the engine itself counts (dockerfile/containers.py for Podman and Buildah); a name that starts with
-`file:` only explains a miss and is not part of the key, since `tree` covers it.
+are those that the engine itself counts (dockerfile/containers.py for Podman and Buildah, dockerfile/buildkit.py for
+BuildKit); a name that starts with `file:` only explains a miss and is not part of the key, since `tree` covers it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -18,12 +19,16 @@ from layercache_ci.dockerfile.stages import StageGraph
 
 KEY_VERSION: Final = "lc1"
 EXPLAINING: Final = "file:"
+ARGUMENT: Final = "arg:"
+ENVIRONMENT: Final = "env:"
+"""Beginnings of the names of ingredients: files, and variables by what set them last."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """An image from outside: what FROM, or a `--from`, names. `identity` is its image ID (the digest of its config),
-    `scratch`, or empty where nobody could say what the reference means now."""
+    """An image from outside: what FROM, or a `--from`, names. `identity` is what the engine knows it by (Podman and
+    Buildah: its image ID, the digest of its config; BuildKit: the chain ID of its layers), `scratch`, or empty where
+    nobody could say what the reference means now."""
 
     reference: str
     identity: str
@@ -31,6 +36,9 @@ class BaseImage:
     triggers: tuple[str, ...] = ()
     note: str = ""
     """Anything the user should know of how it was found, or nothing."""
+    working_dir: str = ""
+    user: str = ""
+    shell: tuple[str, ...] = ()
 
 
 class ImageResolver(Protocol):
@@ -41,8 +49,8 @@ class ImageResolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A link of a chain that is an instruction. `origins` are the stages that it takes content from; where
-    `foreseeable` is false, the engine's own key depends on content from outside that only the build will see."""
+    """An instruction. `origins` are the stages that it takes content from; where `foreseeable` is false, the engine's
+    own key depends on content from outside that only the build will see."""
 
     instruction: Instruction
     key: str
@@ -51,6 +59,11 @@ class PlannedStep:
     foreseeable: bool = True
     reads_mounts: bool = False
     """Whether it is a RUN that mounts from one of `origins`."""
+    link: bool = True
+    """Whether it is a link of the chain. BuildKit has results for some instructions only; the others have the key of
+    the link before them."""
+    forced: bool = False
+    """Whether the engine is told to run it whatever its cache holds."""
 
     @property
     def text(self) -> str:
@@ -69,6 +82,12 @@ class PlannedStage:
     base: BaseImage | None
     base_key: str
     steps: tuple[PlannedStep, ...]
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """The stages that it builds on or takes content from."""
+        origins = {origin for step in self.steps for origin in step.origins}
+        return tuple(sorted(origins if self.parent is None else origins | {self.parent}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +112,13 @@ class Plan:
         """All steps of the lineage, in order."""
         return tuple(step for stage in self.lineage(index) for step in stage.steps)
 
+    def links(self, index: int) -> tuple[PlannedStep, ...]:
+        """The steps that are links, in order: `links(index)[n - 1]` is the step at position n of the chain."""
+        return tuple(step for step in self.steps(index) if step.link)
+
     def chain(self, index: int) -> tuple[str, ...]:
         """The keys of the stage's chain, the base image's link first."""
-        return (self.lineage(index)[0].base_key, *(step.key for step in self.steps(index)))
+        return (self.lineage(index)[0].base_key, *(step.key for step in self.links(index)))
 
     def stage_id(self, index: int) -> str:
         """Names the stage across builds of the same Dockerfile, so that its newest record can be found."""
@@ -114,6 +137,10 @@ def base_key(namespace: str, identity: str) -> str:
 
 
 def step_key(previous: str, ingredients: Mapping[str, str]) -> str:
-    """The key of the link after `previous`."""
-    counted = sorted(f"{name}={value}" for name, value in ingredients.items() if not name.startswith(EXPLAINING))
+    """The key of the link after `previous`. Whether ARG or ENV gave a variable its value makes no difference."""
+    counted = sorted(
+        f"{re.sub(f'^{ENVIRONMENT}', ARGUMENT, name)}={value}"
+        for name, value in ingredients.items()
+        if not name.startswith(EXPLAINING)
+    )
     return digest(KEY_VERSION, previous, *counted)

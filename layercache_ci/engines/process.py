@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import BinaryIO, Final
 
 from layercache_ci.errors import EngineError
 
 PIECE: Final = 1 << 16
+POLL: Final = 200
+"""Milliseconds."""
 
 
 def ask(argv: Sequence[str], environment: Mapping[str, str], *, timeout: float = 60) -> str:
@@ -26,6 +30,63 @@ def ask(argv: Sequence[str], environment: Mapping[str, str], *, timeout: float =
     return done.stdout
 
 
+@dataclass(slots=True)
+class Running:
+    """A process that was started, and the end of the pipe that its standard output comes by."""
+
+    process: subprocess.Popen[bytes]
+    output: int
+    interrupted: int = 0
+    """The signal by which somebody asked it to end."""
+
+    def follow(self, *, on_line: Callable[[str], None], sink: BinaryIO | None) -> int:
+        """Stay with it to its end and give its exit code (128 + n for signal n, as shells do).
+
+        Its output is written to `sink` as it comes, whole or half lines alike, and handed to `on_line` line by line.
+        SIGINT and SIGTERM go to the engine, which ends as it does without us; only that Podman says then that all went
+        well, which is no result. What it leaves running then (Buildah may leave what RUN started) holds its output, and
+        is not waited for.
+        """
+
+        def forward(number: int, _frame: FrameType | None) -> None:
+            self.interrupted = number
+            self.process.send_signal(number)
+
+        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            _pump(self.output, on_line, sink, self._was_interrupted)
+            code = self.process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self.output)
+        if code < 0:
+            return 128 - code
+        return 128 + self.interrupted if self.interrupted and code == 0 else code
+
+    def _was_interrupted(self) -> bool:
+        return self.interrupted != 0 and self.process.poll() is not None
+
+    def stop(self) -> None:
+        """Instead of following it."""
+        self.process.terminate()
+        self.process.wait()
+        os.close(self.output)
+
+
+def launch(argv: Sequence[str], environment: Mapping[str, str]) -> Running:
+    """Start `argv`, whose standard error is the caller's own. Raises EngineError."""
+    reading, writing = os.pipe()
+    try:
+        # descriptors that we were given are the engine's (`--secret src=/dev/fd/63`); Python's own are closed by exec
+        return Running(subprocess.Popen(argv, env=environment, stdout=writing, close_fds=False), reading)
+    except OSError as error:
+        os.close(reading)
+        raise EngineError(f"{argv[0]}: {error}") from error
+    finally:
+        os.close(writing)
+
+
 def stream(
     argv: Sequence[str],
     environment: Mapping[str, str],
@@ -33,37 +94,13 @@ def stream(
     on_line: Callable[[str], None],
     sink: BinaryIO | None,
 ) -> int:
-    """Run `argv` to its end and give its exit code (128 + n for signal n, as shells do).
-
-    Standard output is written to `sink` as it comes, whole or half lines alike, and handed to `on_line` line by line;
-    standard error is the caller's own. SIGINT and SIGTERM go to the engine, which ends as it does without us.
-    """
-    reading, writing = os.pipe()
-    try:
-        process = subprocess.Popen(argv, env=environment, stdout=writing)
-    except OSError as error:
-        os.close(reading)
-        raise EngineError(f"{argv[0]}: {error}") from error
-    finally:
-        os.close(writing)
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        _pump(reading, on_line, sink)
-        code = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reading)
-    return code if code >= 0 else 128 - code
+    """`launch` and `follow`."""
+    return launch(argv, environment).follow(on_line=on_line, sink=sink)
 
 
-def _pump(source: int, on_line: Callable[[str], None], sink: BinaryIO | None) -> None:
+def _pump(source: int, on_line: Callable[[str], None], sink: BinaryIO | None, given_up: Callable[[], bool]) -> None:
     rest = b""
-    while piece := os.read(source, PIECE):
+    for piece in _pieces(source, given_up):
         if sink is not None:
             sink.write(piece)
             sink.flush()
@@ -72,3 +109,16 @@ def _pump(source: int, on_line: Callable[[str], None], sink: BinaryIO | None) ->
             on_line(line.decode("utf-8", "replace").rstrip("\r"))
     if rest:
         on_line(rest.decode("utf-8", "replace"))
+
+
+def _pieces(source: int, given_up: Callable[[], bool]) -> Iterator[bytes]:
+    """Until its end, or until nothing more comes of what was given up."""
+    ready = select.poll()
+    ready.register(source, select.POLLIN)
+    while True:
+        if ready.poll(POLL):
+            if not (piece := os.read(source, PIECE)):
+                return
+            yield piece
+        elif given_up():
+            return

@@ -27,7 +27,13 @@ class Build(Protocol):
     warnings: list[str]
     notes: list[str]
     """Lines that the user needs for what comes next."""
+    later: dict[str, str]
+    """Variables of the environment that later commands of the job need to find the result."""
     bytes_restored: int
+
+    @property
+    def launched(self) -> float | None:
+        """When the engine was started (monotonic, in seconds): maybe before the plan was made."""
 
     @property
     def engine_name(self) -> str: ...
@@ -44,6 +50,9 @@ class Build(Protocol):
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""
+
+    def begin(self) -> None:
+        """Start what takes its time beside the planning; only a build that will run does."""
 
     def plan(self) -> None:
         """Work out stages, steps and keys without running the engine."""

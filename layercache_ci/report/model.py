@@ -37,17 +37,24 @@ class StepReport:
     reason: Reason | None = None
     seconds: float | None = None
     bytes_restored: int = 0
+    built_seconds: float | None = None
+    """Of what was restored: how long it took when it was built."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
+    """`needs` are the indices of the stages that it builds on or takes files from."""
+
     index: int
     name: str
     steps: tuple[StepReport, ...]
+    needs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
+    before: float = 0.0
+    """Until the engine was started; it may be while we still plan."""
     plan: float = 0.0
     restore: float = 0.0
     build: float = 0.0
@@ -62,7 +69,8 @@ class Report:
     transport: str | None
     exit_code: int = 0
     failed_in: Literal["input", "engine"] | None = None
-    saved: bool = False
+    saved: bool | None = None
+    """None until the save is done."""
     stages: tuple[StageReport, ...] = ()
     bytes_restored: int = 0
     bytes_read: int | None = None
@@ -85,6 +93,17 @@ class Report:
     def misses(self) -> int:
         return sum(step.outcome == "miss" for _, step in self.steps())
 
+    @property
+    def seconds_saved(self) -> float:
+        """What the restored steps took when they were built, less the time to restore them; never less than 0."""
+        return max(0.0, (self.seconds_avoided or 0.0) - self.seconds.restore)
+
+    @property
+    def seconds_avoided(self) -> float | None:
+        """What the restored steps took when they were built, None where nothing is known of any."""
+        known = [step.built_seconds for _, step in self.steps() if step.outcome == "hit"]
+        return None if all(seconds is None for seconds in known) else sum(filter(None, known))
+
     def to_json(self) -> dict[str, object]:
         """The value of report.json, as docs/report.schema.json has it."""
         totals = {
@@ -94,6 +113,7 @@ class Report:
             "bytes_restored": self.bytes_restored,
             "bytes_read": self.bytes_read,
             "bytes_saved": self.bytes_saved,
+            "seconds_saved": round(self.seconds_saved, 3),
             "seconds": {name: round(value, 3) for name, value in asdict(self.seconds).items()},
         }
         return {

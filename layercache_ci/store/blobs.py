@@ -6,24 +6,21 @@ the two agree on its size. What is found damaged is removed at once: the next sa
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self
 
 from layercache_ci.errors import BlobDamaged, BlobNotFound, StoreUnavailable
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.blocks import BLOCK, DIGEST, HEADER, BlockHasher, blocks_match, sidecar_size
 from layercache_ci.store.folder import Folder, remove, write_all
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from layercache_ci.store.verified import BUFFER, BlobReader, Verified
 
 BLOBS: Final = "blobs/sha256"
 SIDECAR: Final = ".blocks"
@@ -32,7 +29,6 @@ GRACE: Final = 600.0
 """Seconds for which a blob that no record names is kept: the record of a running save will."""
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
-_BUFFER: Final = 256 << 10
 
 
 class Blobs:
@@ -41,6 +37,11 @@ class Blobs:
     def __init__(self, folder: Folder, *, writable: bool) -> None:
         self._folder = folder
         self._writable = writable
+
+    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """Bytes of those that are held whole."""
+        found = ((digest, self.size(digest)) for digest in digests)
+        return {digest: size for digest, size in found if size is not None}
 
     def size(self, digest: str) -> int | None:
         """Bytes of the blob where it is held whole, None otherwise."""
@@ -74,7 +75,7 @@ class Blobs:
             if os.fstat(file.fileno()).st_size != descriptor.size:
                 with file:
                     raise self._damaged(descriptor, file)
-        return BlobReader(_Verified(file, descriptor, self._damaged), _BUFFER)
+        return BlobReader(Verified(file, descriptor, partial(self._damaged, descriptor, file)), BUFFER)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         first = offset // BLOCK
@@ -114,58 +115,6 @@ class Blobs:
                     remove(path)
                     remove(_sidecar(path))
         return BlobDamaged(f"{descriptor.digest} is damaged in the store in {self._folder.root}; it will be built anew")
-
-
-class _Verified(io.RawIOBase):
-    """A blob's bytes; the last of them are only given out when all carry the digest."""
-
-    def __init__(
-        self, file: io.FileIO, descriptor: Descriptor, damaged: Callable[[Descriptor, io.FileIO], BlobDamaged]
-    ) -> None:
-        self._file = file
-        self._descriptor = descriptor
-        self._damaged = damaged
-        self._hash = hashlib.sha256()
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        count = self._file.readinto(view)
-        if view:
-            self._pass(view[:count])
-        return count
-
-    def readall(self) -> bytes:
-        data = self._file.readall()
-        self._pass(memoryview(data))
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-    def _pass(self, data: memoryview) -> None:
-        self._hash.update(data)
-        self._position += len(data)
-        at_end = not data or self._position >= self._descriptor.size
-        if at_end and f"sha256:{self._hash.hexdigest()}" != self._descriptor.digest:
-            raise self._damaged(self._descriptor, self._file)
-
-
-class BlobReader(io.BufferedReader):
-    """Where a decoder gives up in the middle, the blob may be why: it is then read on to its end, which finds out."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None and issubclass(kind, Exception):
-            with suppress(BlobDamaged, OSError):
-                while self.read(_BUFFER):
-                    pass
-        super().__exit__(kind, value, trace)
 
 
 class LocalBlobWriter:

@@ -13,15 +13,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from layercache_ci.errors import BlobNotFound, StoreUnavailable
+from layercache_ci.errors import StoreUnavailable
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store import serial
 from layercache_ci.store.blobs import BLOBS, SIDECAR, Blobs
 from layercache_ci.store.folder import Folder, folder_name
-from layercache_ci.store.model import BlobWriter, Match, Scopes, Step, StepRecord, StoreStats
+from layercache_ci.store.model import BlobWriter, Holding, Match, Removed, Retention, Scopes, StepRecord, StoreStats
 from layercache_ci.store.pointers import (
     RECORDS,
     read_pointer,
@@ -32,6 +34,7 @@ from layercache_ci.store.pointers import (
     use_pointer,
     write_pointer,
 )
+from layercache_ci.store.view import View
 
 MAX_SIZE: Final = 10 * 10**9
 """Bytes."""
@@ -53,15 +56,8 @@ class LocalStore:
         return f"local:{self._folder.root}"
 
     def lookup(self, namespace: str, chain: Sequence[str]) -> Match | None:
-        view = _View(self._folder, self._blobs)
         with self._folder.faults():
-            for depth in range(len(chain), 0, -1):
-                for scope in self._scopes.read:
-                    identity = view.holder(scope, namespace, chain[:depth])
-                    record = view.record(identity)
-                    if record is not None:
-                        return Match(record, depth)
-        return None
+            return self._view().find(self._scopes.read, namespace, chain)
 
     def newest(self, namespace: str, stage: str) -> StepRecord | None:
         """The one of the first scope, in the order in which they are read, that has one."""
@@ -77,15 +73,30 @@ class LocalStore:
     def put_record(self, record: StepRecord, *, supersede: frozenset[str] = frozenset()) -> bool:
         """Keys held in any scope that may be read keep their record. The stage's newest record is then the one that
         serves the whole chain. A run that may not write gets False."""
+        return self._publish(record, supersede, self._view(), whole=True)
+
+    def keep_record(self, record: StepRecord, *, supersede: frozenset[str] = frozenset()) -> bool:
+        """put_record for the copy of what another store was given, not all of whose blobs need be here: it serves as
+        deep as they are, and deeper once they come."""
+        return self._publish(record, supersede, self._view(), whole=False)
+
+    def keep_match(self, match: Match) -> bool:
+        """keep_record for what another store answered, which says who serves the last link, and nothing of the others:
+        those that a record is known for keep it, whether its blobs are here yet or not."""
+        last = match.record.chain[match.depth - 1].key
+        trusting = replace(self._view(), sizes=None)
+        return self._publish(match.record, frozenset({last}), trusting, whole=False)
+
+    def _publish(self, record: StepRecord, supersede: frozenset[str], view: View, *, whole: bool) -> bool:
         scope = self._scopes.write
         if scope is None or not record.chain:
             return False
         json_bytes = serial.to_json(record)
         identity = serial.identity(json_bytes)
         with self._folder.faults(), self._folder.lock():
-            view = _View(self._folder, self._blobs)
-            view.demand(record)
-            holders = self._holders(view, record, supersede)
+            if whole:
+                view.demand(record)
+            holders = view.holders(self._scopes, record, supersede)
             moved = [step.key for step, holder in zip(record.chain, holders, strict=True) if holder is None]
             if moved:
                 self._write_record(identity, json_bytes)
@@ -97,7 +108,7 @@ class LocalStore:
         return bool(moved) or identity in holders
 
     def contains(self, digests: Iterable[str]) -> frozenset[str]:
-        held = frozenset(digest for digest in digests if self._blobs.size(digest) is not None)
+        held = frozenset(self._blobs.sizes(digests))
         for digest in held:
             self._blobs.keep(digest)
         return held
@@ -143,6 +154,18 @@ class LocalStore:
 
         return collect(self._folder, self._max_size)
 
+    def prune(self, rules: Retention) -> Removed:
+        if self._scopes.write is None:
+            return Removed(0, 0, 0)
+        from layercache_ci.store.collect import prune  # noqa: PLC0415 - as above
+
+        return prune(self._folder, rules)
+
+    def inventory(self) -> Iterator[Holding]:
+        from layercache_ci.store.collect import inventory  # noqa: PLC0415 - as above
+
+        return inventory(self._folder)
+
     def records(self) -> Iterator[StepRecord]:
         with self._folder.faults():
             pointed = {
@@ -167,17 +190,12 @@ class LocalStore:
                 f"this run may only read the store in {self._folder.root} (give it a scope that it may write)"
             )
 
-    def _holders(self, view: _View, record: StepRecord, supersede: frozenset[str]) -> list[str | None]:
-        """For each link the identity of the record that serves it and stays; None where the new one is to."""
-        own = [self._scopes.write] if self._scopes.write else []
-        scopes = dict.fromkeys((*own, *self._scopes.read))
-        keys = [step.key for step in record.chain]
-        return [
-            next(filter(None, (view.holder(scope, record.namespace, keys[:depth]) for scope in scopes)), None)
-            if keys[depth - 1] not in supersede
-            else None
-            for depth in range(1, len(keys) + 1)
-        ]
+    def _view(self) -> View:
+        return View(
+            lambda scope, namespace, keys: read_pointer(self._folder, scope, step_name(namespace, keys[-1])),
+            partial(read_record, self._folder),
+            self._blobs.sizes,
+        )
 
     def _write_record(self, identity: str, json_bytes: bytes) -> None:
         data = serial.compress(json_bytes)
@@ -189,58 +207,3 @@ class LocalStore:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     yield entry.name, entry.stat(follow_symlinks=False).st_size
-
-
-class _View:
-    """What one call sees: it looks at each record and each blob once."""
-
-    def __init__(self, folder: Folder, blobs: Blobs) -> None:
-        self._folder = folder
-        self._blobs = blobs
-        self._records: dict[str, tuple[StepRecord, int] | None] = {}
-        self._held: dict[str, int | None] = {}
-
-    def holder(self, scope: str, namespace: str, keys: Sequence[str]) -> str | None:
-        """The identity of the record that serves the last of `keys` in that scope."""
-        identity = read_pointer(self._folder, scope, step_name(namespace, keys[-1]))
-        known = self._load(identity) if identity else None
-        if known is None:
-            return None
-        record, sound = known
-        same = record.namespace == namespace and [step.key for step in record.chain[: len(keys)]] == list(keys)
-        return identity if same and sound >= len(keys) else None
-
-    def record(self, identity: str | None) -> StepRecord | None:
-        known = self._load(identity) if identity else None
-        return known[0] if known else None
-
-    def demand(self, record: StepRecord) -> None:
-        """Raises BlobNotFound where a blob of the record is not held."""
-        for descriptor in (blob for step in record.chain for blob in _descriptors(step)):
-            if not self._holds(descriptor):
-                raise BlobNotFound(f"{descriptor.digest}, which a step record names, is not in the store")
-
-    def _load(self, identity: str) -> tuple[StepRecord, int] | None:
-        if identity not in self._records:
-            record = read_record(self._folder, identity)
-            self._records[identity] = None if record is None else (record, self._sound(record))
-        return self._records[identity]
-
-    def _sound(self, record: StepRecord) -> int:
-        """How many of the first links have all their blobs."""
-        for depth, step in enumerate(record.chain):
-            if not all(map(self._holds, _descriptors(step))):
-                return depth
-        return len(record.chain)
-
-    def _holds(self, descriptor: Descriptor) -> bool:
-        if descriptor.digest not in self._held:
-            self._held[descriptor.digest] = self._blobs.size(descriptor.digest)
-        return self._held[descriptor.digest] == descriptor.size
-
-
-def _descriptors(step: Step) -> Iterator[Descriptor]:
-    for layer in step.layers:
-        yield layer.blob
-        if layer.tar_split is not None:
-            yield layer.tar_split

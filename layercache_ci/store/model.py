@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Final, Protocol, Self
 
 from layercache_ci.layers.model import Descriptor, Layer
 
 RECORD_VERSION = 1
+
+RECENT: Final = 60.0
+"""Seconds for which a save goes by what its run was told before: during a longer build others may have saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,48 @@ class StoreStats:
     """Bytes on the store's side, records included."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What a store is to be rid of. Whatever the rules, what was written or asked for in the last minutes stays: the
+    save that did so may be about to name it in a record."""
+
+    max_size: int | None = None
+    """Bytes that may stay: the least recently used goes first."""
+    max_age: float | None = None
+    """Seconds since its last use after which something goes."""
+    unreferenced: bool = False
+    """Whether all blobs go that no record names."""
+    dry_run: bool = False
+    """Only say what would go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What went, or would go."""
+
+    records: int
+    blobs: int
+    size: int
+    """Bytes on the store's side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A record as it lies in a scope, for people who ask what is where."""
+
+    scope: str
+    """Its name, as far as the store knows it."""
+    stage: str
+    """Tells stages apart."""
+    title: str
+    """What the stage is, in its own words; empty where the record can't be read by this run."""
+    created: float
+    """Seconds since the epoch, as is the next."""
+    used: float
+    parts: Mapping[str, int]
+    """Bytes of the blobs it needs and of the record itself, each by its name: what two have in common counts once."""
+
+
 class BlobWriter(Protocol):
     """A blob on its way in. Nothing is visible before `commit`."""
 
@@ -128,6 +173,12 @@ class Store(Protocol):
 
     def collect(self) -> int:
         """Bring the store under its size limit, least recently used first. Bytes freed."""
+
+    def prune(self, rules: Retention) -> Removed:
+        """Remove, from all scopes, what is not to stay by these rules; nothing where this run may not write."""
+
+    def inventory(self) -> Iterator[Holding]:
+        """What there is in each scope, whoever may read it, in no order."""
 
     def records(self) -> Iterator[StepRecord]:
         """All that can be read here, newest first."""

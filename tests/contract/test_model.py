@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from layercache_ci.errors import BlobDamaged
 from layercache_ci.store.model import Match, Scopes, StepRecord
-from tests.contract.backends import BACKENDS, Backend
+from tests.contract.backends import BACKENDS, Backend, names
 from tests.contract.samples import NAMESPACE, descriptor_of, put_blob, record, step
 
 OWN, MAIN = Scopes(("own", "main"), "own"), Scopes(("main",), "main")
@@ -139,7 +139,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.backend.open(scopes).newest(NAMESPACE, "app") == expected
 
 
-@pytest.mark.parametrize("name", sorted(BACKENDS))
+@pytest.mark.parametrize("name", names())
 def test_a_store_is_its_model(name: str) -> None:
     machine = type("Machine", (StoreMachine,), {"backend_type": BACKENDS[name]})
     run_state_machine_as_test(

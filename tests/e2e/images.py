@@ -8,31 +8,23 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.archives import read_archive
+from tests.e2e.image import Image
 from tests.lab.engines import Engine
 
 OPAQUE = "trusted.overlay.opaque"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    id: str
-    config: dict[str, Any]
-    """What containers are run with: Env, Cmd, Labels, …"""
-    history: tuple[str, ...]
-    files: dict[str, tuple[object, ...]]
-    """Path → type and mode, owner, group, and the sha256 of the content or the target of a link. No times: a step that
-    ran again has new ones."""
-
-    def has(self, path: str, content: str) -> bool:
-        return self.files.get(path, (None,))[-1] == hashlib.sha256(content.encode()).hexdigest()
-
-
 def read_image(engine: Engine, name: str = "localhost/app:latest") -> Image:
-    """The image of that name in the engine's own storage."""
+    """The image of that name in the engine's storage; of BuildKit, the one in the daemon or in the file asked for."""
+    if engine.program == "buildkit":
+        archive = engine.folder / "image.tar"
+        if "BUILDX_BUILDER" not in engine.environment:
+            engine.run("save", "--output", archive, name.removeprefix("localhost/"))
+        return read_archive(archive)
     root = engine.folder / "graph"
     found = next(image for image in entries(root, "images") if name in (image.get("names") or ()))
     config = json.loads(read_big_data(root / "overlay-images" / found["id"], f"sha256:{found['id']}"))

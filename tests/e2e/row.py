@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e import expect_buildkit
+from tests.lab.engines import BUILDKIT
+
 BASE = "127.0.0.1:PORT/busybox:latest"
 """The base image in Dockerfiles and options here; the lab's registry has another port in each run."""
 
@@ -79,15 +82,30 @@ class Row:
     """`old` or `new`: for engines before or with heredocs only."""
 
     def runs_on(self, engine: str) -> bool:
+        if engine in BUILDKIT:
+            return self.name in expect_buildkit.EXPECT
         return self.only in {"", "new" if is_newer(engine) else "old"}
 
     def expected(self, engine: str) -> str:
+        if engine in BUILDKIT:
+            return expect_buildkit.EXPECT[self.name]
         return self.newer if self.newer is not None and is_newer(engine) else self.expect
 
     def expected_of_kept(self, engine: str) -> str:
         """What an engine that kept its cache does, steps that do not run left out."""
-        kept = self.kept_newer if is_newer(engine) else self.kept
+        if engine in BUILDKIT:
+            kept = expect_buildkit.KEPT.get(self.name)
+        else:
+            kept = self.kept_newer if is_newer(engine) else self.kept
         return (self.expected(engine).lower() if kept is None else kept).replace("-", "")
+
+    def own_options(self, engine: str) -> tuple[str, ...]:
+        """The options that stand behind `--`: Buildah's and Podman's."""
+        return () if engine in BUILDKIT else self.engine_options
+
+    def builds_the_same(self, engine: str) -> bool:
+        """Whether the engine that kept its cache has the same image."""
+        return self.name not in expect_buildkit.KEPT if engine in BUILDKIT else not self.kept_differs
 
     def write(self, site: Path, base: str, *, changed: bool) -> Path:
         """Write context and Dockerfile, before or after the change, below a new folder; gives the context."""

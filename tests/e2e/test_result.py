@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import jsonschema
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.lab.engines import KINDS, Engine
+from tests.lab.engines import CONTAINERS, Engine
 from tests.lab.lab import Lab
 from tests.lab.paths import CHECKOUT
 
@@ -66,7 +67,7 @@ def totals(report: dict[str, Any]) -> tuple[int, int]:
     return report["totals"]["hits"], report["totals"]["misses"]
 
 
-@pytest.mark.parametrize("place", KINDS, indirect=True)
+@pytest.mark.parametrize("place", CONTAINERS, indirect=True)
 def test_a_warm_build_leaves_a_whole_image(place: Workplace) -> None:
     """Cold, emptied, all hit, emptied, one file changed; the image is used after all that layercache made is gone."""
     _, cold, _ = place.build(place.engine(), "-t", "localhost/app:1")
@@ -124,12 +125,8 @@ def test_with_keep_store_the_result_stays_on_the_image_store(place: Workplace) -
     _, report, said = place.build(engine, "-t", "localhost/app:1", "--keep-store")
     assert totals(report) == (6, 0)
     line = next(line for line in said.splitlines() if "CONTAINERS_STORAGE_CONF=" in line)
-    kept = Engine(
-        engine.name, engine.program, engine.folder,
-        {**engine.environment, "CONTAINERS_STORAGE_CONF": line.partition("CONTAINERS_STORAGE_CONF=")[2]},
-        engine.prefix, engine.layercache,
-    )  # fmt: skip
-    whole(kept, "hello")
+    storage = {"CONTAINERS_STORAGE_CONF": line.partition("CONTAINERS_STORAGE_CONF=")[2]}
+    whole(dataclasses.replace(engine, environment={**engine.environment, **storage}), "hello")
 
 
 def test_a_failing_step_keeps_its_own_exit_code_and_what_was_finished(place: Workplace) -> None:

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeEngine
+from tests.e2e.expect_buildkit import EXPECT, LEFT_OUT
 from tests.e2e.harness import Bench, run_row
 from tests.e2e.row import Row
 from tests.e2e.rows import ROWS
+from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
 
-ENGINES = ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid")
+ENGINES = ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid", *BUILDKIT)
 
 
 def chosen(row: Row, engine: str) -> bool:
     """Whether `make test` runs the row on this engine; the whole matrix runs all."""
-    return row.everywhere or engine == ("buildah-sid" if row.only == "new" else "buildah-1.28")
+    return row.everywhere or engine in {"remote", "buildah-sid" if row.only == "new" else "buildah-1.28"}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,10 @@ def chosen(row: Row, engine: str) -> bool:
 )
 def test_row(lab: Lab, make_engine: MakeEngine, tmp_path: Path, row: Row, engine: str) -> None:
     run_row(row, Bench(lab, make_engine, engine, tmp_path))
+
+
+def test_every_row_is_said_to_apply_to_buildkit_or_not() -> None:
+    assert sorted([*EXPECT, *LEFT_OUT]) == sorted(row.name for row in ROWS)
 
 
 def test_the_suite_is_as_large_as_promised() -> None:

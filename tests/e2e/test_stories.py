@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.conftest import MakeEngine
 from tests.e2e.harness import Bench, check_same_image, hits_of
 from tests.e2e.images import read_image
-from tests.e2e.row import Node, write_tree
+from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_blob, truncate, warnings
 from tests.lab.engines import Engine
 from tests.lab.lab import Lab
 from tests.lab.registry import copy_data, serve
-
-STEPS = """FROM {base}
-RUN echo one > /one
-COPY file /file
-RUN cat /file > /two
-"""
+from tests.lab.serving import serving
 
 
 @pytest.fixture(
@@ -39,23 +33,12 @@ def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.Fix
     return Bench(lab, make_engine, request.param, tmp_path)
 
 
-def context(bench: Bench, dockerfile: str, **files: Node) -> Path:
-    """A fresh checkout."""
-    folder = bench.site() / "context"
-    write_tree(folder, {"Dockerfile": dockerfile.replace("{base}", bench.lab.busybox), **files})
-    return folder
-
-
 def push(bench: Bench, engine: Engine, name: str, dockerfile: str, *options: str) -> str:
     """An image in the lab's registry; its reference."""
     reference = f"{bench.lab.registry}/{name}"
     engine.run("build", "--network", "host", "-t", reference, *options, context(bench, dockerfile))
     engine.run("push", reference)
     return reference
-
-
-def warnings(report: Mapping[str, list[str]]) -> str:
-    return "\n".join(report["warnings"])
 
 
 def test_back_to_what_was_built_before(bench: Bench) -> None:
@@ -153,16 +136,7 @@ def insecure(engine: Engine, folder: Path) -> Engine:
 
 
 def test_a_failed_build_keeps_what_it_finished(bench: Bench) -> None:
-    broken = context(bench, STEPS + "RUN exit 3\nRUN echo never > /never\n", file="1")
-    mended = context(bench, STEPS + "RUN exit 0\nRUN echo last > /last\n", file="1")
-
-    failed = bench.build(bench.engine(), broken, code=3)
-    again = bench.build(bench.engine(), broken, code=3)
-    fixed = bench.build(bench.engine(), mended)
-
-    assert (failed.outcomes, again.outcomes, fixed.outcomes) == ("mmmm-", "hhhm-", "hhhmm")
-    assert fixed.disagreements == []
-    assert failed.report["failed_in"] == "engine"
+    check_failed_build(bench, 3)
 
 
 def test_two_targets_share_a_stage(bench: Bench) -> None:
@@ -187,16 +161,6 @@ def test_two_cold_builds_at_once_converge(bench: Bench) -> None:
     assert bench.records() == records
 
 
-def alter(blob: Path) -> None:
-    data = bytearray(blob.read_bytes())
-    data[len(data) // 2] ^= 1
-    blob.write_bytes(data)
-
-
-def truncate(blob: Path) -> None:
-    os.truncate(blob, blob.stat().st_size // 2)
-
-
 @pytest.mark.parametrize("harm", [alter, truncate, Path.unlink], ids=["altered", "truncated", "removed"])
 def test_a_broken_blob_is_a_miss_and_heals(bench: Bench, harm: Callable[[Path], None]) -> None:
     text = "FROM {base}\nRUN echo one > /one\nRUN head -c 300000 /bin/busybox > /large\nRUN wc -c < /large > /size\n"
@@ -211,18 +175,6 @@ def test_a_broken_blob_is_a_miss_and_heals(bench: Bench, harm: Callable[[Path], 
     assert (warm.disagreements, warm.outcomes, healed.outcomes) == ([], "hmm", "hhh")
     assert read_image(emptied).has("/size", "300000\n")
     assert (harm is Path.unlink) or warm.report["warnings"]
-
-
-def layer_blob(bench: Bench, step: int) -> Path:
-    """The file in the store that holds the layer of a step of the only record with so many links."""
-    from layercache_ci.store import open_store
-    from layercache_ci.store.model import Scopes
-
-    store = open_store(f"local:{bench.store}", folder=bench.store, scopes=Scopes(("default",), None), max_size=10**10)
-    assert store is not None
-    record = next(record for record in store.records() if len(record.chain) > step)
-    digest = record.chain[step].layers[0].blob.digest
-    return next(bench.store.rglob(digest.removeprefix("sha256:")))
 
 
 def test_a_store_that_is_gone_is_made_anew(bench: Bench) -> None:
@@ -254,15 +206,8 @@ def test_what_cant_be_planned_is_the_engines_own_affair(bench: Bench) -> None:
 @contextmanager
 def web(folder: Path) -> Iterator[str]:
     """The URL of a server of that folder's files."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))) as url:
+        yield url
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

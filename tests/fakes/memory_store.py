@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 from layercache_ci.errors import BlobDamaged, BlobNotFound
 from layercache_ci.layers.model import Descriptor
-from layercache_ci.store.model import Match, StepRecord, StoreStats
+from layercache_ci.store.model import Holding, Match, Removed, Retention, StepRecord, StoreStats
 
 
 class MemoryWriter:
@@ -88,6 +88,12 @@ class MemoryStore:
         raise NotImplementedError
 
     def collect(self) -> int:
+        raise NotImplementedError
+
+    def prune(self, rules: Retention) -> Removed:
+        raise NotImplementedError
+
+    def inventory(self) -> Iterator[Holding]:
         raise NotImplementedError
 
     def records(self) -> Iterator[StepRecord]:

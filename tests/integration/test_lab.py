@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.lab.engines import KINDS
+from tests.lab.engines import CONTAINERS
 from tests.lab.lab import Lab
 
 DOCKERFILE = """ARG BASE
@@ -24,7 +24,7 @@ def context(lab: Lab) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_an_engine_builds_and_another_of_its_kind_is_empty(lab: Lab, make_engine: MakeEngine, name: str) -> None:
     engine = make_engine(name)
     arguments = ["build", "--layers", "--network", "host", "--build-arg", f"BASE={lab.busybox}", "-t", "app"]
@@ -37,7 +37,7 @@ def test_an_engine_builds_and_another_of_its_kind_is_empty(lab: Lab, make_engine
     assert "localhost/app" not in make_engine(name).run("images").stdout
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_storage_is_in_the_engines_folder_at_the_same_path(lab: Lab, make_engine: MakeEngine, name: str) -> None:
     engine = make_engine(name)
     engine.run("pull", lab.busybox)

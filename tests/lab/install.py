@@ -1,10 +1,12 @@
 """Sets the lab up: `python -m tests.lab.install`. Idempotent; as root, on Debian 12; prints versions at the end.
+`python -m tests.lab.install linters` brings what `make lint` needs, and no more: no root, any Linux.
 
 The machine gets Debian's own packages and one ordinary user; everything else goes into the lab's folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pwd
@@ -13,21 +15,28 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.lab.act import install_act
 from tests.lab.base_images import make_base_images
+from tests.lab.install_buildkit import install_buildkit
 from tests.lab.paths import CHECKOUT, USER, LabPaths
+from tests.lab.programs import find_program
 from tests.lab.run import CommandFailed, run, say
+from tests.lab.s3 import install_s3
 
 PACKAGES: Final = (
     "buildah", "busybox-static", "ca-certificates", "containernetworking-plugins", "debootstrap", "docker-registry",
-    "fuse-overlayfs", "git", "netavark", "podman", "python3-venv", "runc", "skopeo", "uidmap", "zstd",
+    "fuse-overlayfs", "git", "iproute2", "iptables", "libsystemd0", "netavark", "podman", "python3-venv", "runc",
+    "skopeo", "tini", "uidmap", "zstd",
 )  # fmt: skip
 SID_PACKAGES: Final = (
     "buildah", "ca-certificates", "fuse-overlayfs", "netavark", "podman", "runc", "skopeo", "uidmap",
 )  # fmt: skip
 GO: Final = (1, 26)
+NODE: Final = 20
 
 
 def install_packages(names: tuple[str, ...] = PACKAGES) -> None:
@@ -60,6 +69,24 @@ def install_go(paths: LabPaths) -> None:
     link = paths.bin / "go"
     link.unlink(missing_ok=True)
     link.symlink_to(folder / "bin/go")
+
+
+def install_node(paths: LabPaths) -> None:
+    """Node.js with npm, for the official client of the GitHub cache: what is on PATH when new enough, else PyPI's."""
+    found = shutil.which("node")
+    if found is not None and shutil.which("npm") is not None:
+        version = re.match(r"v(\d+)\.", run([found, "--version"]))
+        if version is not None and int(version[1]) >= NODE:
+            return
+    say("lab: Node.js from PyPI")
+    folder = paths.folder / "node"
+    venv.create(folder, with_pip=True, clear=True)
+    run([folder / "bin/pip", "install", "--require-hashes", "-r", CHECKOUT / "requirements/node.txt"])
+    paths.bin.mkdir(exist_ok=True)
+    for name in ("node", "npm"):
+        link = paths.bin / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder / "bin" / name)
 
 
 def debootstrap(suite: str, target: Path, packages: tuple[str, ...] = ()) -> None:
@@ -117,36 +144,61 @@ def versions(paths: LabPaths) -> list[str]:
         "podman (sid)": [*enter, "podman", "--version"],
         "skopeo (sid)": [*enter, "skopeo", "--version"],
         "runc (sid)": [*enter, "runc", "--version"],
+        "docker": [str(paths.docker / "usr/bin/docker"), "--version"],
+        "buildx": [str(paths.docker / "usr/libexec/docker/cli-plugins/docker-buildx"), "version"],
+        "containerd": [str(paths.docker / "usr/bin/containerd"), "--version"],
+        "buildkitd": [str(paths.buildkit / "buildkitd"), "--version"],
         "docker-registry": ["docker-registry", "--version"],
         "zstd": ["zstd", "--version"],
         "go": ["go", "version"],
+        "act": [find_program("act", paths) or "act", "--version"],
         "kernel": ["uname", "-srm"],
     }
     lines = [f"{name}: {run(argv, cwd=Path('/tmp')).splitlines()[0].strip()}" for name, argv in asked.items()]
     return [f"python: {sys.version.split()[0]}", *lines]
 
 
+def install_linters(paths: LabPaths) -> None:
+    """actionlint, and Go where it has to be compiled and there is none."""
+    if find_program("actionlint", paths) is None:
+        install_go(paths)
+        install_act(paths)
+
+
 def install(paths: LabPaths) -> None:
-    """Everything, one run at a time."""
+    """Everything."""
+    install_packages()
+    install_go(paths)
+    install_node(paths)
+    debootstrap("sid", paths.sid, SID_PACKAGES)
+    debootstrap("bookworm", paths.bookworm)
+    make_user()
+    make_base_images(paths)
+    install_s3(paths)
+    install_act(paths)
+    install_buildkit(paths)
+
+
+@contextlib.contextmanager
+def _alone(paths: LabPaths) -> Iterator[None]:
+    """One run at a time."""
     paths.folder.mkdir(parents=True, exist_ok=True)
     with (paths.folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        install_packages()
-        install_go(paths)
-        debootstrap("sid", paths.sid, SID_PACKAGES)
-        debootstrap("bookworm", paths.bookworm)
-        make_user()
-        make_base_images(paths)
+        yield
 
 
 def main() -> int:
-    if os.geteuid() != 0:
+    linters = sys.argv[1:] == ["linters"]
+    if not linters and os.geteuid() != 0:
         say("lab: run it as root: it installs packages, makes Debian trees and runs engines as root and as a user")
         return 2
     paths = LabPaths.here()
     try:
-        install(paths)
-        print("\n".join(versions(paths)))
+        with _alone(paths):
+            (install_linters if linters else install)(paths)
+        if not linters:
+            print("\n".join(versions(paths)))
     except CommandFailed as failure:
         say(f"lab: {failure}")
         return 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.engines import KINDS, Engine, make_engine
+from tests.lab.engines import KINDS, Engine, make_engine, unmount_below
 from tests.lab.paths import LARGE, LabPaths
 from tests.lab.registry import copy_data, serve
 
@@ -64,7 +64,6 @@ def open_lab() -> Iterator[Lab]:
         with serve(data, folder) as address:
             yield Lab(paths, folder, address)
     finally:
-        for left in folder.glob("*/bin/buildah"):
-            Engine("left", "buildah", left.parents[1], {}, (), ()).remove()
+        unmount_below(folder)
         # not rmtree: layercache may be removing a part of it at the same time
         subprocess.run(["rm", "-rf", "--", folder], check=True)

@@ -40,6 +40,21 @@ class LabPaths:
         return self.folder / "registry"
 
     @property
+    def docker(self) -> Path:
+        """Debian sid's Docker, buildx and containerd, unpacked."""
+        return self.folder / "docker"
+
+    @property
+    def buildkit(self) -> Path:
+        """buildkitd and buildctl."""
+        return self.folder / "buildkit"
+
+    @property
+    def builder_image(self) -> Path:
+        """image.tar: moby/buildkit:buildx-stable-1 for `docker load`."""
+        return self.folder / "builder-image"
+
+    @property
     def bin(self) -> Path:
         """Programs that this machine lacked."""
         return self.folder / "bin"

@@ -1,4 +1,4 @@
-"""A container registry on the loopback: Debian's docker-registry on a random port, stopped by its own pid."""
+"""A container registry: Debian's docker-registry on a random port of the loopback or of a bridge."""
 
 from __future__ import annotations
 
@@ -7,46 +7,42 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+from tests.lab.daemon import running
+
+LOOPBACK: Final = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def serve(data: Path, scratch: Path) -> Iterator[str]:
-    """The address, `127.0.0.1:PORT`, of a registry with its blobs in data. Raises RuntimeError when it won't start."""
+def serve(data: Path, scratch: Path, host: str = LOOPBACK, *, users: Path | None = None) -> Iterator[str]:
+    """The address, `host:PORT`, of a registry with its blobs in data. Raises RuntimeError when it won't start.
+
+    Several may serve the same data at once. With `users`, a htpasswd file, only they are served.
+    """
     config, log = scratch / "registry.json", scratch / "registry.log"
     # YAML is a superset of JSON.
-    settings = {
+    settings: dict[str, object] = {
         "version": 0.1,
         "log": {"accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
-        "http": {"addr": "127.0.0.1:0"},
+        "http": {"addr": f"{host}:0"},
     }
+    if users is not None:
+        settings["auth"] = {"htpasswd": {"realm": "lab", "path": str(users)}}
     config.write_text(json.dumps(settings))
     environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-    with log.open("wb") as output:
-        # A run that is killed takes its registry with it.
-        command = ["setpriv", "--pdeathsig", "TERM", "docker-registry", "serve", str(config)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    try:
-        yield _address(process, log)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
+    def address() -> str | None:
+        found = re.search(rf"listening on ({re.escape(host)}:\d+)", log.read_text())
+        return found[1] if found else None
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())
-        if found is not None:
-            return found[1]
-        if process.poll() is not None:
-            break
-        time.sleep(0.02)
-    raise RuntimeError(f"docker-registry did not start: {log.read_text()[-2000:]}")
+    with running(
+        ["docker-registry", "serve", config], log, ready=lambda: address() is not None, environment=environment
+    ):
+        yield address() or ""
 
 
 def copy_data(source: Path, target: Path) -> None:

@@ -28,7 +28,9 @@ class Told:
     asked: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
     bytes_restored: int = 7
+    launched: float | None = None
     engine_name: str = "buildah"
     engine_version: str = "1.28.2"
     transport: str = "image store"
@@ -42,6 +44,9 @@ class Told:
     def abandon(self, warning: str) -> None:
         self.warnings.append(warning)
         self.asked.append("abandon")
+
+    def begin(self) -> None:
+        self._ask("begin")
 
     def plan(self) -> None:
         self._ask("plan")
@@ -84,14 +89,14 @@ def build(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, quiet:
     monkeypatch.setattr(pipeline, "prepare", lambda _settings, _machine: told)
     out = io.StringIO()
     settings = BuildSettings(context=".", report=tmp_path / "report.json", quiet=quiet)
-    code = pipeline.build(settings, Machine({}, 0, 1, False), voice=Voice(out, terminal=False))
+    code = pipeline.build(settings, Machine({}, 0, 1, False), voice=Voice(out, terminal=False)).code
     return Outcome(code, json.loads((tmp_path / "report.json").read_text()), out.getvalue())
 
 
 def test_the_stages_come_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(saved=Saved(records=1, size=42))
     outcome = build(told, tmp_path, monkeypatch)
-    assert told.asked == ["plan", "restore", "run", "finish", "save", "close"]
+    assert told.asked == ["begin", "plan", "restore", "run", "finish", "save", "close"]
     assert outcome.code == 0
     assert outcome.report["saved"] is True
     totals = outcome.report["totals"]
@@ -100,7 +105,7 @@ def test_the_stages_come_in_their_order(tmp_path: Path, monkeypatch: pytest.Monk
     assert "1 of 1 steps hit" in outcome.said
 
 
-@pytest.mark.parametrize("stage", ["plan", "restore"])
+@pytest.mark.parametrize("stage", ["begin", "plan", "restore"])
 def test_a_fault_that_nobody_thought_of_builds_without_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -122,7 +127,7 @@ def test_a_save_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_failing_build_is_saved_and_keeps_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(code=42)
     outcome = build(told, tmp_path, monkeypatch)
-    assert told.asked == ["plan", "restore", "run", "save", "close"]
+    assert told.asked == ["begin", "plan", "restore", "run", "save", "close"]
     assert outcome.code == 42
     assert (outcome.report["exit_code"], outcome.report["failed_in"]) == (42, "engine")
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
 from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
@@ -14,19 +15,19 @@ from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
 from layercache_ci.engines.containers.planning import make_plan
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import Lookup, Selection, image_id, look_up, select
+from layercache_ci.engines.containers.restore import Selection, image_id, select
 from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.save import Built, Saver
-from layercache_ci.engines.containers.scratch import Place, new_place
 from layercache_ci.engines.containers.storage import Storage, StoredImage
 from layercache_ci.engines.containers.whole import Carrier, Carrying
+from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.process import stream
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
-from layercache_ci.store import open_store
-from layercache_ci.store.model import Scopes, Store
+from layercache_ci.store import Store
 
 
 @dataclass(slots=True)
@@ -37,11 +38,15 @@ class Build:
     machine: Machine
     engine: Engine
     store: Store | None
+    saves: bool = True
+    """Whether it may write into the store."""
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
     plan_made: Plan | None = None
     selection: Selection = field(default_factory=Selection)
     bytes_restored: int = 0
+    launched: float | None = None
     place: Place | None = None
     """Where the restored layers are; None where nothing was restored."""
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
@@ -73,6 +78,9 @@ class Build:
         if self.place is not None:
             self.place.remove()
             self.place = None
+
+    def begin(self) -> None:
+        """Nothing takes longer than the planning."""
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -154,6 +162,7 @@ class Build:
                 self.abandon(f"built without the cache: {error}")
             self._begin_carrying()
         command = self.engine.build_command(self.settings)
+        self.launched = time.monotonic()
         return stream(command, self._environment(), on_line=self.reader.feed, sink=sink)
 
     def _configure(self, place: Place) -> None:
@@ -216,12 +225,14 @@ class Build:
         image = self._result()
         if carrier is not None and image is not None:
             carrier.bring(image, self.storage, settings.tags, self._carrying)
+        digest = None if image is None else image.digest
         if settings.push:
-            push(self.engine, settings, self._later_environment())
+            digest = push(self.engine, settings, self._later_environment()) or digest
         if self.image_id is not None:
-            describe(self.image_id, None if image is None else image.digest, settings)
+            describe(self.image_id, digest, settings)
         if settings.keep_store and self.place is not None:
             self.place.keep()
+            self.later[storage_conf.VARIABLE] = str(self.place.configuration)
             self.notes.append(
                 "the image is in a storage of its own, on the restored layers; later commands of this job need "
                 f"{storage_conf.VARIABLE}={self.place.configuration}"
@@ -285,17 +296,15 @@ class Build:
     def save(self) -> Saved:
         """Ship the finished steps. Anything that goes wrong is a warning in the result."""
         plan, store = self.plan_made, self.store
-        if plan is None or store is None:
+        if plan is None or store is None or not self.saves:
             return Saved(complete=False)
         built, missed = self._built(plan)
         try:
-            saver = Saver(plan, self.storage, store, self.selection.links, self.machine.cpus)
+            saver = Saver(plan, self.storage, store, self.selection.links, self._lookup, self.machine.cpus)
             saved = saver.save(built, missed)
-            self._touch(store)
-            store.collect()
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
-        return saved
+        return self._lookup.keep(store, saved)
 
     def _built(self, plan: Plan) -> tuple[list[Built], frozenset[str]]:
         built: list[Built] = []
@@ -309,18 +318,14 @@ class Build:
             missed |= {planned.key for planned, step in zip(stage.steps, own, strict=False) if not step.hit}
         return built, frozenset(missed)
 
-    def _touch(self, store: Store) -> None:
-        for match in (*self._lookup.matches.values(), *self._lookup.images.values()):
-            store.touch(match.record, match.depth)
-
 
 def prepare(settings: BuildSettings, machine: Machine) -> Build:
     """The engine is found and asked, the store opened. For an ordinary user the program starts anew inside the user
     namespace in which the engine keeps its files. Raises InputError."""
     reason = enter_user_namespace(settings.engine, machine)
     engine = detect(settings.engine, machine)
-    scopes = Scopes(("default",), "default")
-    store = open_store(settings.store, folder=machine.cache_home, scopes=scopes, max_size=settings.max_size)
-    build = Build(settings, machine, engine, store if reason is None else None)
-    build.warnings += [reason] if reason is not None else []
-    return build
+    chosen = choose(settings, machine)
+    warnings = [*chosen.policy.warnings, *([] if reason is None else [reason])]
+    store = chosen.open(machine.environment, warnings.append) if reason is None else None
+    saves = chosen.store.write is not None
+    return Build(settings, machine, engine, store, saves, warnings=warnings, notes=chosen.notes)

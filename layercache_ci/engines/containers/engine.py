@@ -16,7 +16,8 @@ from layercache_ci.engines.process import ask
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, EngineChoice, Machine
 
-ENGINES: Final = ("buildah", "podman")
+ENGINES: Final = ("podman", "buildah")
+"""In the order in which `auto` looks for them."""
 PULL_WORDS_SINCE: Final = (1, 39)
 PULL_ALWAYS: Final = (1, 43)
 
@@ -129,13 +130,19 @@ def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:
     to users that only exist there. Does not come back where that works; else says why nothing is cached."""
     if machine.uid == 0:
         return None
-    name, executable = find(choice, machine)
     try:
-        ask([executable, "unshare", "true"], machine.environment)
+        command = command_inside(choice, machine)
     except EngineError as error:
-        return f"built without the cache: {name} has no user namespace here ({error}); see subuid(5) and newuidmap(1)"
-    command = [executable, "unshare", sys.executable, "-m", "layercache_ci", *machine.arguments]
-    return os.execve(executable, command, dict(machine.environment))  # noqa: S606 - a new start, not a child
+        return f"built without the cache: there is no user namespace here ({error}); see subuid(5) and newuidmap(1)"
+    return os.execve(command[0], command, dict(machine.environment))  # noqa: S606 - a new start, not a child
+
+
+def command_inside(choice: EngineChoice, machine: Machine) -> list[str]:
+    """This program's own command line, to be run in the engine's user namespace. Raises InputError where the engine is
+    not on PATH, EngineError where it has none here."""
+    _, executable = find(choice, machine)
+    ask([executable, "unshare", "true"], machine.environment)
+    return [executable, "unshare", sys.executable, *machine.program, *machine.arguments]
 
 
 def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Engine:

@@ -42,6 +42,8 @@ class Resolver:
     environment: Mapping[str, str]
     policy: str
     remembered: Callable[[str], BaseImage | None]
+    options: Sequence[str] = ()
+    """Options of the build that `skopeo inspect` has too."""
 
     def resolve(self, reference: str, platform: str) -> BaseImage:
         """Never raises: an image that nobody knows has the identity ``""``, and what builds on it can't be foreseen."""
@@ -100,7 +102,7 @@ class Resolver:
         # Buildah and Podman read this variable, Skopeo only has an option of the same meaning.
         registries = self.environment.get("CONTAINERS_REGISTRIES_CONF")
         options = ["--registries-conf", registries] if registries else []
-        return ask(["skopeo", *options, "inspect", *words], self.environment)
+        return ask(["skopeo", *options, "inspect", *self.options, *words], self.environment)
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from layercache_ci.dockerfile.plan import Plan, PlannedStage
-from layercache_ci.dockerfile.stages import Stage
 from layercache_ci.engines.containers.output import SeenStep
-from layercache_ci.engines.containers.reasons import explain
 from layercache_ci.engines.containers.restore import Selection, image_id
+from layercache_ci.engines.outlines import skipped_stage, start_of
+from layercache_ci.engines.reasons import BEFORE, DIFFERS, explain
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport, StepReport
 from layercache_ci.store.model import StepRecord
-
-BEFORE = Reason("parent-missed", "the step before it missed")
-DIFFERS = Reason("engine-differs", "the engine did not take what was restored for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +39,15 @@ def stage_reports(facts: Facts) -> tuple[StageReport, ...]:
     return tuple(
         _planned(facts, facts.plan.stages[stage.index], restored)
         if stage.index in facts.plan.stages
-        else _skipped(stage)
+        else skipped_stage(facts.plan.graph, stage)
         for stage in facts.plan.graph.stages
     )
-
-
-def _skipped(stage: Stage) -> StageReport:
-    steps = [
-        StepReport(
-            index=index,
-            instruction=instruction.keyword,
-            text=instruction.original.strip(),
-            start_line=instruction.start_line,
-            end_line=instruction.end_line,
-            key=None,
-            predicted=None if index == 0 else "skipped",
-            outcome=None if index == 0 else "skipped",
-        )
-        for index, instruction in enumerate((stage.start, *stage.instructions))
-    ]
-    return StageReport(stage.index, stage.name, tuple(steps))
 
 
 def _planned(facts: Facts, stage: PlannedStage, restored: set[str]) -> StageReport:
     seen = {step.number: step for step in facts.seen.get(stage.index, ())}
     position = len(facts.plan.chain(stage.index)) - len(stage.steps)
-    start = StepReport(
-        index=0,
-        instruction="FROM",
-        text=stage.start.original.strip(),
-        start_line=stage.start.start_line,
-        end_line=stage.start.end_line,
-        key=stage.base_key,
-        predicted=None,
-        bytes_restored=_size(facts, stage.base_key) if stage.parent is None else 0,
-    )
-    steps = [start]
+    steps = [start_of(stage, _size(facts, stage.base_key))]
     missed = _parent_missed(facts, stage)
     for offset, (planned, predicted) in enumerate(zip(stage.steps, facts.predictions[stage.index], strict=True)):
         step = seen.get(offset + 2)
@@ -86,6 +56,7 @@ def _planned(facts: Facts, stage: PlannedStage, restored: set[str]) -> StageRepo
         if outcome == "miss":
             reason = BEFORE if missed else _reason(facts, stage, offset, position + offset, predicted)
             missed = True
+        link = facts.selection.links.get(planned.key)
         image = (step.cached or step.image or "") if step is not None else ""
         steps.append(
             StepReport(
@@ -101,9 +72,10 @@ def _planned(facts: Facts, stage: PlannedStage, restored: set[str]) -> StageRepo
                 reason=reason,
                 seconds=None if step is None or step.ended is None else round(step.ended - step.started, 3),
                 bytes_restored=_size(facts, planned.key),
+                built_seconds=link.seconds if link is not None and image in restored and outcome == "hit" else None,
             )
         )
-    return StageReport(stage.index, stage.name, tuple(steps))
+    return StageReport(stage.index, stage.name, tuple(steps), stage.needs)
 
 
 def _outcome(step: SeenStep | None) -> Outcome:

@@ -61,6 +61,7 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
         environment=machine.environment,
         policy=engine.pull_policy(settings),
         remembered=lambda reference: _remembered(store, namespace, reference),
+        options=settings.registry_options,
     )
     return Planner(request, resolver).plan()
 

@@ -10,47 +10,12 @@ from layercache_ci.dockerfile.containers import JUDGED_BY_CONTENT
 from layercache_ci.dockerfile.plan import EXPLAINING, Plan, PlannedStep
 from layercache_ci.engines.containers.image_store import RestoredImage
 from layercache_ci.engines.containers.storage import StoredImage
-from layercache_ci.errors import CacheError
+from layercache_ci.engines.lookup import Lookup
 from layercache_ci.layers.model import Layer
-from layercache_ci.store.model import Match, Step, StepRecord, Store
+from layercache_ci.store.model import Step, StepRecord
 
 IMAGE = "image"
 """The name in Step.engine under which the image of a link is kept."""
-
-
-@dataclass(slots=True)
-class Lookup:
-    """What the store answered. `matches` are by stage, `images` by the key of an image that a `--from` names."""
-
-    matches: dict[int, Match] = field(default_factory=dict)
-    newest: dict[int, StepRecord] = field(default_factory=dict)
-    images: dict[str, Match] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
-def look_up(plan: Plan, store: Store) -> Lookup:
-    """Ask the store about every stage and image of the plan. A fault is a warning and no match."""
-    found = Lookup()
-    for index in plan.stages:
-        try:
-            match = store.lookup(plan.namespace, plan.chain(index))
-            newest = store.newest(plan.namespace, plan.stage_id(index))
-        except CacheError as error:
-            found.warnings.append(str(error))
-            continue
-        if match is not None:
-            found.matches[index] = match
-        if newest is not None:
-            found.newest[index] = newest
-    for _, key in plan.images:
-        try:
-            match = store.lookup(plan.namespace, (key,))
-        except CacheError as error:
-            found.warnings.append(str(error))
-            continue
-        if match is not None:
-            found.images[key] = match
-    return found
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,10 +15,14 @@ from layercache_ci.settings import BuildSettings
 PUSH_SECONDS: Final = 3600
 
 
-def push(engine: Engine, settings: BuildSettings, environment: Mapping[str, str]) -> None:
-    """Every name to its registry. Raises EngineError with the engine's own last line."""
-    for tag in settings.tags:
-        ask([engine.executable, "push", tag], environment, timeout=PUSH_SECONDS)
+def push(engine: Engine, settings: BuildSettings, environment: Mapping[str, str]) -> str | None:
+    """Every name to its registry; the digest of the manifest that the last one has there, which is not the local one's
+    where layers were compressed on the way. Raises EngineError with the engine's own last line."""
+    verify = settings.registry_options
+    with tempfile.NamedTemporaryFile("r", prefix="layercache-") as file:
+        for tag in settings.tags:
+            ask([engine.executable, "push", "--digestfile", file.name, *verify, tag], environment, timeout=PUSH_SECONDS)
+        return file.read().strip() or None
 
 
 def describe(image_id: str, manifest_digest: str | None, settings: BuildSettings) -> None:

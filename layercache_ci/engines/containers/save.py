@@ -14,10 +14,11 @@ from layercache_ci.engines.containers.output import SeenStep
 from layercache_ci.engines.containers.restore import IMAGE, image_id
 from layercache_ci.engines.containers.ship import ship_layers
 from layercache_ci.engines.containers.storage import Storage, StoredImage
+from layercache_ci.engines.lookup import Lookup
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Layer
-from layercache_ci.store.model import Step, StepRecord, Store
+from layercache_ci.store.model import Match, Step, StepRecord, Store
 
 log = logging.getLogger(__name__)
 
@@ -39,26 +40,38 @@ class _Tally:
 
 @dataclass(slots=True)
 class Saver:
-    """Saves one build. `links` are the restored ones by key: what the engine hit there is not read again."""
+    """Saves one build. `links` are the restored ones by key: what the engine hit there is not read again. `found` is
+    what the store said before the build."""
 
     plan: Plan
     storage: Storage
     store: Store
     links: Mapping[str, Step]
+    found: Lookup
     workers: int
+    _stages: tuple[int, ...] = ()
+    """Those that are to be saved."""
+    _from_images: tuple[tuple[BaseImage, str], ...] = ()
+    """The same of the plan's images."""
     _layers: dict[str, Layer] = field(default_factory=dict)
 
     def save(self, built: Sequence[Built], missed: frozenset[str]) -> Saved:
-        """Ship what is new, then the records. `missed` are the keys of steps that the engine ran."""
+        """Ship what is new, then the records. `missed` are the keys of steps that the engine ran. Of what was restored
+        whole and taken there is nothing to save, and the store is not asked."""
         saved = _Tally()
+        good = self.links.keys() - missed
+        self._stages = tuple(index for index in self.plan.stages if not good.issuperset(self.plan.chain(index)))
+        self._from_images = tuple((image, key) for image, key in self.plan.images if key not in good)
+        if not self._stages and not self._from_images:
+            return Saved()
         images = {stage.stage: self._images(stage) for stage in built}
         self._ship(images, saved)
         superseded = missed & self.links.keys()
         for stage in built:
             record = self._record(stage.stage, images, {step.stage: step for step in built})
-            if record is not None:
+            if record is not None and stage.stage in self._stages:
                 self._publish(record, superseded, saved)
-        for image, key in self.plan.images:
+        for image, key in self._from_images:
             link = self._image_link(image, key)
             if link is not None:
                 self._publish(self._stamp(f"image {image.reference}", (link,)), frozenset(), saved)
@@ -98,16 +111,18 @@ class Saver:
 
     def _known(self) -> dict[str, Layer]:
         """Layers that the store holds by earlier builds of the same stages, or of the same base images."""
-        known: dict[str, Layer] = {}
-        for index in self.plan.stages:
-            match = self.store.lookup(self.plan.namespace, self.plan.chain(index))
-            if match is not None:
-                known |= {layer.diff_id: layer for step in match.record.chain for layer in step.layers}
-        for _, key in self.plan.images:
-            match = self.store.lookup(self.plan.namespace, (key,))
-            if match is not None:
-                known |= {layer.diff_id: layer for step in match.record.chain for layer in step.layers}
-        return known
+        links = (step for match in self._matches() for step in match.record.chain)
+        return {layer.diff_id: layer for step in links for layer in step.layers}
+
+    def _matches(self) -> list[Match]:
+        """What was not there lately is asked for again: others may have saved it, and it is much that would go up."""
+        told = self.found if self.found.recent else Lookup()
+        answers = [told.matches.get(index) or self._ask(self.plan.chain(index)) for index in self._stages]
+        answers += [told.images.get(key) or self._ask((key,)) for _, key in self._from_images]
+        return [match for match in answers if match is not None]
+
+    def _ask(self, chain: Sequence[str]) -> Match | None:
+        return self.store.lookup(self.plan.namespace, chain)
 
     def _bases(self) -> list[BaseImage]:
         bases = [stage.base for stage in self.plan.stages.values() if stage.base is not None]

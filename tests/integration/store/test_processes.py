@@ -13,6 +13,7 @@ import pytest
 from layercache_ci.errors import BlobNotFound, StoreUnavailable
 from layercache_ci.layers.model import ZSTD_LAYER
 from layercache_ci.store.local import LocalStore
+from layercache_ci.store.model import Store
 from tests.contract.samples import NAMESPACE, descriptor_of, put_blob, read_blob, record, save, step
 
 PROCESSES = 10
@@ -47,6 +48,20 @@ def collect_and_read(root: Path, turns: int) -> None:
                     continue
 
 
+def check_all_is_held(store: Store, processes: int, turns: int) -> None:
+    """What so many of them saved, each in so many turns."""
+    for number in range(processes):
+        for turn in range(turns):
+            wanted = chain_of(number, turn)
+            match = store.lookup(NAMESPACE, [key for key, _ in wanted])
+            assert match is not None
+            assert match.depth == 3
+            for link, (_, data) in zip(match.record.chain, wanted, strict=True):
+                assert read_blob(store, link.layers[0].blob) == data
+    assert store.stats().blobs == 1 + processes // 2 + processes * turns
+    assert store.stats().records == processes * turns
+
+
 def run_all(*processes: multiprocessing.process.BaseProcess) -> None:
     for process in processes:
         process.start()
@@ -58,17 +73,7 @@ def run_all(*processes: multiprocessing.process.BaseProcess) -> None:
 def test_ten_processes_save_overlapping_chains_at_once(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     run_all(*(spawn.Process(target=save_many, args=(tmp_path, number)) for number in range(PROCESSES)))
-    store = LocalStore(tmp_path)
-    for number in range(PROCESSES):
-        for turn in range(TURNS):
-            wanted = chain_of(number, turn)
-            match = store.lookup(NAMESPACE, [key for key, _ in wanted])
-            assert match is not None
-            assert match.depth == 3
-            for link, (_, data) in zip(match.record.chain, wanted, strict=True):
-                assert read_blob(store, link.layers[0].blob) == data
-    assert store.stats().blobs == 1 + PROCESSES // 2 + PROCESSES * TURNS
-    assert store.stats().records == PROCESSES * TURNS
+    check_all_is_held(LocalStore(tmp_path), PROCESSES, TURNS)
     assert list((tmp_path / "lc1/tmp").iterdir()) == []
 
 

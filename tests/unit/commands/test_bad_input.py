@@ -32,7 +32,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--max-size", "big", "."], ["--max-size", "'big'", "10GB"]),
         (["--engine", "kaniko", "."], ["--engine", "kaniko", "buildah"]),
         (["--engine", "podman", "."], ["--engine", "'podman'", "PATH"]),
-        (["."], ["--engine", "buildah or podman", "install"]),
+        (["."], ["--engine", "podman or buildah", "install"]),
         (["--push", "."], ["--push", "-t"]),
         (["--report", "absent/report.json", "."], ["--report", "absent"]),
         (["--progress", "loud", "."], ["--progress", "loud"]),
@@ -58,7 +58,30 @@ def test_an_unknown_verb_lists_those_there_are(capsys: pytest.CaptureFixture[str
     assert "build" in line
 
 
-@pytest.mark.parametrize("verb", ["build", "plan", "doctor", "parse", "expand", "context"])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["gc"], ["gc", "--max-size", "--max-age", "--unreferenced"]),
+        (["gc", "--dry-run"], ["gc", "--unreferenced"]),
+        (["gc", "--max-age", "14"], ["--max-age", "'14'", "14d"]),
+        (["gc", "--max-age", "-1d"], ["--max-age"]),
+        (["gc", "--max-size", "much"], ["--max-size", "'much'", "10GB"]),
+        (["gc", "--unreferenced", "--mode", "read-only"], ["gc", "--mode read-only", "--mode read-write"]),
+        (["gc", "--unreferenced", "--store", "nowhere"], ["--store", "'nowhere'", "local:DIR"]),
+        (["stats", "--s3-bucket", "s3://"], ["--s3-bucket", "BUCKET/PREFIX"]),
+        (["stats", "--mode", "write"], ["--mode", "'write'", "read-only"]),
+        (["doctor", "--tier", "Dockerfile:1GB"], ["--tier", "'Dockerfile:1GB'", "DIR:SIZE"]),
+    ],
+)
+def test_of_the_store(context: str, capsys: pytest.CaptureFixture[str], arguments: list[str], named: list[str]) -> None:
+    assert context
+    assert run(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    for part in named:
+        assert part in line
+
+
+@pytest.mark.parametrize("verb", ["build", "plan", "stats", "gc", "doctor", "parse", "expand", "context"])
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run([verb, "--help"])

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from layercache_ci.dockerfile.containers import CONTAINERS
 from layercache_ci.dockerfile.context import open_context
+from layercache_ci.dockerfile.dialect import Dialect
 from layercache_ci.dockerfile.parser import parse
 from layercache_ci.dockerfile.plan import BaseImage, Plan, digest
 from layercache_ci.dockerfile.planner import Planner, Request
@@ -36,12 +38,13 @@ def plan_of(
     newer: bool = False,
     docker_format: bool = False,
     images: Mapping[str, BaseImage] | None = None,
+    dialect: Dialect = CONTAINERS,
 ) -> Plan:
     """What a build of the folder `context` is planned to do. `newer`: as Buildah 1.43 counts."""
     path = dockerfile or next(context / name for name in ("Containerfile", "Dockerfile") if (context / name).exists())
     request = Request(
         dockerfile=parse(path.read_bytes(), name=path.name),
-        context=open_context(context, path, family="containers"),
+        context=open_context(context, path, family=dialect.family),
         namespace="test",
         platform=PLATFORM,
         target=target,
@@ -52,5 +55,6 @@ def plan_of(
         label_each=not newer,
         named_owner=None if newer else 0,
         docker_format=docker_format,
+        dialect=dialect,
     )
     return Planner(request, Images(images or {})).plan()

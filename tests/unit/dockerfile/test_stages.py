@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from layercache_ci.dockerfile.ignore import Family
 from layercache_ci.dockerfile.parser import parse
 from layercache_ci.dockerfile.stages import StageGraph, build_graph
 from layercache_ci.errors import InputError, PlanError
@@ -19,13 +20,16 @@ COPY --from=image:2 / /
 """
 
 
-def graph(text: str, *, contexts: dict[str, str] | None = None, **build_args: str) -> StageGraph:
+def graph(
+    text: str, *, contexts: dict[str, str] | None = None, family: Family = "containers", **build_args: str
+) -> StageGraph:
     return build_graph(
         parse(text.encode(), name="Dockerfile"),
         build_args=build_args,
         predefined={"TARGETARCH": "amd64"},
         contexts=contexts or {},
         platform="linux/amd64",
+        family=family,
     )
 
 
@@ -36,6 +40,14 @@ def test_stages_are_found_by_name_in_any_case_by_number_or_as_the_last() -> None
     assert [found.target(name).index for name in ("LEFT", "2", None)] == [1, 2, 3]
     with pytest.raises(InputError, match=r"--target: no stage is named 'nobody'; the Dockerfile has base, left"):
         found.target("nobody")
+
+
+def test_to_buildkit_a_number_names_no_stage_and_a_name_the_last_that_has_it() -> None:
+    found = graph("FROM a AS x\nFROM b AS X\nFROM x\n", family="buildkit")
+
+    assert [found.target(name).index for name in ("x", "X", None, "")] == [1, 1, 2, 2]
+    with pytest.raises(InputError, match=r"--target: no stage is named '1'"):
+        found.target("1")
 
 
 @pytest.mark.parametrize(("target", "needed"), [("base", {0}), ("left", {0, 1}), ("right", {0, 2}), (None, {0, 1, 3})])

@@ -8,7 +8,8 @@ import pytest
 
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import Lookup, Selection, select
+from layercache_ci.engines.containers.restore import Selection, select
+from layercache_ci.engines.lookup import Lookup
 from layercache_ci.layers.model import ZSTD_LAYER, Descriptor, Layer
 from layercache_ci.store.model import Match, Step, StepRecord
 from tests.unit.dockerfile.planning import plan_of

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from layercache_ci.engines.containers.scratch import KEPT_SECONDS, Place, new_place
+from layercache_ci.engines.scratch import KEPT_SECONDS, Place, new_place
 
 
 def fill(place: Place) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.bench import built_steps, same_work
+from benchmarks.bench import same_work
+from benchmarks.buildah import built_steps
 from benchmarks.measure import Cost
 from benchmarks.table import BEGIN, END, Row, warm_table, write
 from tests.lab.summary import Missed, Summary, side_by_side
@@ -36,7 +37,16 @@ def test_ratios_are_against_the_baseline_of_the_same_engine() -> None:
         Row("two", "theirs", (Cost(1.0, 1.0),), (3,)),
     ]
 
-    assert warm_table(rows, "theirs").splitlines()[2] == "| one | ours | 3.0 (2.0-40.0) | 1.0 | 0.50 | 0.25 | 3 |"
+    assert (
+        warm_table(rows, {"one": "theirs", "two": "theirs"}).splitlines()[2]
+        == "| one | ours | 3.0 (2.0-40.0) | 1.0 | 0.50 | 0.25 | 3 |"
+    )
+
+
+def test_the_cpu_of_a_daemon_is_not_told() -> None:
+    rows = [Row("one", "ours", (Cost(3.0, 1.0),), (3,), cpu=False), Row("one", "theirs", (Cost(6.0, 4.0),), (3,))]
+
+    assert warm_table(rows, {"one": "theirs"}).splitlines()[2] == "| one | ours | 3.0 (3.0-3.0) | - | 0.50 | - | 3 |"
 
 
 def test_times_compare_only_where_the_same_steps_were_built() -> None:

@@ -24,7 +24,7 @@ REPORT = Report(
     stages=(StageReport(0, "one", (FROM, HIT, MISS, LATER)), StageReport(1, "two", (FROM, UNUSED))),
     bytes_restored=5,
     bytes_saved=1_500_000,
-    seconds=Seconds(0.1, 0.2, 3.0, 0.4, 3.7),
+    seconds=Seconds(0.15, 0.1, 0.2, 3.0, 0.4, 3.7),
 )
 
 

@@ -11,14 +11,12 @@ import pytest
 
 from layercache_ci.errors import BlobNotFound, InputError, StoreUnavailable
 from layercache_ci.layers.model import ZSTD_LAYER
-from layercache_ci.store import Scopes, open_store
+from layercache_ci.store import StoreChoice, open_store
 from layercache_ci.store import folder as folder_module
 from layercache_ci.store.blocks import BLOCK, BlockHasher, sidecar_size
 from layercache_ci.store.local import LocalStore
 from layercache_ci.store.model import Store
 from tests.contract.samples import NAMESPACE, descriptor_of, put_blob, read_blob, record, save, step
-
-SCOPES = Scopes(("default",), "default")
 
 
 def test_a_store_is_opened_without_a_trace(tmp_path: Path) -> None:
@@ -29,17 +27,21 @@ def test_a_store_is_opened_without_a_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def chosen(location: str, folder: Path = Path("d")) -> StoreChoice:
+    return StoreChoice(location, folder, ("default",), "default")
+
+
 def test_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert open_store("local", folder=tmp_path / "d", scopes=SCOPES).location == f"local:{tmp_path}/d"
-    assert open_store("local:x/y", folder=Path("d"), scopes=SCOPES).location == f"local:{tmp_path}/x/y"
-    assert open_store("local:/x:y", folder=Path("d"), scopes=SCOPES).location == "local:/x:y"
+    assert open_store(chosen("local", tmp_path / "d")).location == f"local:{tmp_path}/d"
+    assert open_store(chosen("local:x/y")).location == f"local:{tmp_path}/x/y"
+    assert open_store(chosen("local:/x:y")).location == "local:/x:y"
 
 
 @pytest.mark.parametrize("location", ["", "local:", "locale", "ftp://x", "/var/cache"])
 def test_a_wrong_location_is_named_with_the_forms_that_exist(location: str) -> None:
     with pytest.raises(InputError) as caught:
-        open_store(location, folder=Path("d"), scopes=SCOPES)
+        open_store(chosen(location))
     assert repr(location) in str(caught.value)
     assert "local, local:DIR" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from layercache_ci.dockerfile.plan import EXPLAINING, BaseImage
+from layercache_ci.dockerfile.plan import ARGUMENT, ENVIRONMENT, EXPLAINING, BaseImage
 from layercache_ci.report.model import Reason
 from layercache_ci.store.model import Step, StepRecord
 
+BEFORE: Final = Reason("parent-missed", "the step before it missed")
+DIFFERS: Final = Reason("engine-differs", "the engine did not take what was restored for it")
 MOST_NAMED: Final = 5
 DETAILS: Final = {
     "tree": "the copied files changed",
     "expanded": "a variable in it changed",
     "sources": "the sources changed",
+    "environment": "the order of the environment variables changed",
+    "user": "USER changed",
+    "workdir": "WORKDIR changed",
+    "shell": "SHELL changed",
+    "mounts": "its mounts changed",
+    "network": "the network mode changed",
+    "created": "SOURCE_DATE_EPOCH changed",
 }
+KINDS: Final = (
+    (ARGUMENT, "argument-changed", "build argument "),
+    (ENVIRONMENT, "environment-changed", "environment variable "),
+    (EXPLAINING, "file-changed", ""),
+)
+"""Beginnings of names of ingredients, with the code of the reason and what the names are."""
 
 
 def explain(position: int, ingredients: Mapping[str, str], newest: StepRecord | None, base: BaseImage | None) -> Reason:
@@ -39,12 +54,9 @@ def difference(ingredients: Mapping[str, str], known: Step) -> Reason:
     ]
     if "instruction" in changed:
         return Reason("instruction-changed", "the instruction changed")
-    arguments = [name.removeprefix("arg:") for name in changed if name.startswith("arg:")]
-    if arguments:
-        return Reason("argument-changed", f"build argument {_some(arguments)} changed")
-    files = [name.removeprefix(EXPLAINING) for name in changed if name.startswith(EXPLAINING)]
-    if files:
-        return Reason("file-changed", f"{_some(files)} changed")
+    for kind, code, what in KINDS:
+        if names := [name.removeprefix(kind) for name in changed if name.startswith(kind)]:
+            return Reason(code, f"{what}{_some(names)} changed")
     if any(name == "from" or name.startswith("mount ") for name in changed):
         return Reason("source-changed", "the stage, image or folder that it takes files from changed")
     if changed:

@@ -1,0 +1,58 @@
+// What is said to the runner, and how the action's own program is run.
+"use strict";
+
+const crypto = require("node:crypto");
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
+const { spawn } = require("node:child_process");
+
+const ACTION = path.join(__dirname, "..");
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
+
+function say(text) {
+  process.stdout.write(`layercache: ${text}\n`);
+}
+
+/** One annotation; the exit code of a step that failed. */
+function fail(text) {
+  const escaped = `layercache: ${text}`.replace(/%/g, "%25").replace(/\r/g, "%0D").replace(/\n/g, "%0A");
+  process.stdout.write(`::error::${escaped}\n`);
+  return 1;
+}
+
+/** For the post step, which finds it in STATE_<name>. A path with a newline is none that we made. */
+function saveState(name, value) {
+  if (process.env.GITHUB_STATE) fs.appendFileSync(process.env.GITHUB_STATE, `${name}=${value}${os.EOL}`);
+}
+
+/** A delimiter that no value has lets a value be of several lines. */
+function setOutput(name, value) {
+  const delimiter = `layercache-${crypto.randomUUID()}`;
+  const entry = [`${name}<<${delimiter}`, value, delimiter, ""].join(os.EOL);
+  if (process.env.GITHUB_OUTPUT) fs.appendFileSync(process.env.GITHUB_OUTPUT, entry);
+}
+
+/** Whether the step builds nothing itself. */
+function isSetup(environment) {
+  return /^true$/i.test((environment.INPUT_SETUP || "").trim());
+}
+
+/** Runs entrypoint.py with the packages in `folder`; resolves to its exit code. Programs that it starts find us too. */
+function runEntrypoint(stage, python, folder, environment) {
+  const PYTHONPATH = [folder, ACTION, environment.PYTHONPATH].filter(Boolean).join(path.delimiter);
+  return run(python, [path.join(ACTION, "entrypoint.py"), stage], { ...environment, PYTHONPATH });
+}
+
+/** Runs a program that has our input and output, and gets the signals that we get; resolves to its exit code. */
+function run(program, parameters, environment) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, parameters, { env: environment, stdio: "inherit" });
+    // the runner's cancelling reaches node alone
+    for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
+    child.on("error", reject);
+    child.on("exit", (code, signal) => resolve(signal ? 128 + os.constants.signals[signal] : code));
+  });
+}
+
+module.exports = { ACTION, fail, isSetup, run, runEntrypoint, saveState, say, setOutput };

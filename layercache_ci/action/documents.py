@@ -1,0 +1,122 @@
+"""action.yml's inputs and outputs, and docs/inputs.md, made from the tables: `python -m layercache_ci.action.documents
+--write`. A test holds both against the tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.action.inputs import INPUTS, Input
+from layercache_ci.action.outputs import OUTPUTS
+from layercache_ci.errors import InputError
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+ACTION: Final = ROOT / "action.yml"
+PAGE: Final = ROOT / "docs/inputs.md"
+BEGIN: Final = "# made by python -m layercache_ci.action.documents --write, from here\n"
+END: Final = "# to here\n"
+ORIGINS: Final = {
+    "build-push-action": "As docker/build-push-action has them",
+    "buildah-build": "As redhat-actions/buildah-build has them",
+    "layercache": "Of layercache",
+}
+SYNTAX: Final = {
+    "comma list": "list, by comma or newline",
+    "list": "list, by newline",
+    "plain list": "list, by newline",
+    "words": "list, by whitespace",
+    "flag": "true or false",
+}
+HEAD: Final = """\
+# Inputs and outputs
+Made from the tables in layercache_ci/action by `python -m layercache_ci.action.documents --write`.
+
+An input that is left out, or empty, has its default. Lists are CSV as in build-push-action: a value in double quotes
+may hold newlines, and `""` is a quote in it. With `image`, `containerfiles` or `dockerfiles` given, `tags` are bare
+tags that are joined to `image`, and `labels` and `build-args` are lines without quotes, as in buildah-build.
+
+What differs from build-push-action: where the workspace holds a checkout or a Dockerfile, the default context, and
+`{{defaultContext}}`, is the workspace and not the commit that git would fetch, since what is not here can't be hashed
+and so not cached. What differs from buildah-build: layers are always kept; several platforms are one build that
+leaves a manifest list, without an image of its own for each; and builds without a Containerfile are refused. A build
+for several platforms is not cached.
+
+`config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
+be a stranger's; so inputs that say who may write, and secrets, are only taken from the workflow.
+"""
+SAVED: Final = """\
+
+`seconds-saved` is the sum of what the steps that were restored took when they were built, less the time to restore
+them, and never less than 0. A step of which no time is known counts for nothing. (What BuildKit reads of the cache it
+reads while it builds, which is not counted.)
+
+A step fails with the engine's exit code where the build does, with 2 for a wrong input, with 125 where the engine can't
+be run, and with 1 where `fail-on-miss` says so. A fault of the cache is a warning.
+"""
+
+
+def action(text: str) -> str:
+    """action.yml with the generated part anew. Raises InputError where it has no place for it."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"action.yml: it has no lines {BEGIN.strip()!r} and {END.strip()!r}; put them back")
+    return head + begin + "\n".join([*_inputs(), *_outputs()]) + "\n" + end + tail
+
+
+def page() -> str:
+    """docs/inputs.md."""
+    parts = [HEAD]
+    for origin, title in ORIGINS.items():
+        parts.append(f"\n## {title}\n| input | what it is | default |\n|---|---|---|\n")
+        parts += [_row(entry) for entry in INPUTS if entry.origin == origin]
+    parts.append("\n## Outputs\n| output | what it is |\n|---|---|\n")
+    parts += [f"| `{name}` | {text} |\n" for name, text in OUTPUTS.items()]
+    return "".join([*parts, SAVED])
+
+
+def _row(entry: Input) -> str:
+    kind = f"one of {', '.join(entry.choices)}" if entry.choices else SYNTAX.get(entry.kind, "")
+    told = f"{entry.description} ({kind})" if kind else entry.description
+    return f"| `{entry.name}` | {told} | {entry.default} |\n"
+
+
+def _inputs() -> list[str]:
+    """No default but the token's is written there: an input that the runner fills in could not be told from one that
+    was given, and would win over `config`."""
+    lines = ["inputs:"]
+    for entry in INPUTS:
+        told = f"{entry.description} (default: {entry.default})" if entry.default else entry.description
+        lines += [f"  {entry.name}:", f"    description: {_quoted(told)}", "    required: false"]
+        if entry.name == "github-token":
+            lines.append("    default: ${{ github.token }}")
+    return lines
+
+
+def _outputs() -> list[str]:
+    lines = ["outputs:"]
+    for name, text in OUTPUTS.items():
+        lines += [f"  {name}:", f"    description: {_quoted(text)}"]
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def main(arguments: list[str]) -> int:
+    """Write both, or with no `--write` only say whether they are in step."""
+    wanted = {ACTION: action(ACTION.read_text()), PAGE: page()}
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
+    if "--write" in arguments:
+        for path in stale:
+            path.write_text(wanted[path])
+        return 0
+    for path in stale:
+        sys.stderr.write(f"{path.name} is not in step with the tables\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

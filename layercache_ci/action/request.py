@@ -1,0 +1,217 @@
+"""From the inputs of the action to the settings of a build."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
+from layercache_ci.action.context import default_context
+from layercache_ci.action.inputs import FLAGS, Inputs
+from layercache_ci.action.lists import ManifestList, as_list
+from layercache_ci.action.provenance import default_provenance, with_builder
+from layercache_ci.action.secret_files import TOKEN, Secrets
+from layercache_ci.errors import InputError
+from layercache_ci.settings import (
+    BASE_IMAGES,
+    MODES,
+    TIER_SIZE,
+    BuildSettings,
+    EngineChoice,
+    Machine,
+    S3Options,
+    assignments,
+    demand_buildable,
+    parse_size,
+    parse_tier,
+)
+
+BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
+"""With one of them the inputs are meant as buildah-build's."""
+BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "no-cache-filters", "provenance", "sbom")
+NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
+"""Outputs for which buildx writes no image ID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be built. `names` are the image's, `image` and `tags` outputs of buildah-build; `notes` and `warnings`
+    are for the log."""
+
+    settings: BuildSettings
+    names: tuple[str, ...] = ()
+    image: str = ""
+    tags: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    list: ManifestList | None = None
+
+
+def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: EngineChoice, workspace: Path) -> Request:
+    """What comes of the build is written into `folder`, and so are the secrets, below `secrets`. Raises InputError that
+    names the input."""
+    secrets = Secrets(folder / "secrets")
+    secrets.add(inputs)
+    common = replace(common_settings(inputs, machine, folder), engine=engine)
+    notes: list[str] = []
+    if inputs.given(*BUILDAHS):
+        settings, image, tags = buildah_settings(inputs, common, machine, folder, workspace=workspace)
+    else:
+        settings, image, tags = _docker(inputs, common, machine, secrets, workspace=workspace), "", ""
+    settings = replace(settings, secrets=tuple(secrets.words))
+    if engine != "buildkit":
+        settings = with_podmans_outputs(settings)
+    settings, left_out = _with_engine_options(inputs, settings, machine.environment)
+    notes += left_out
+    names, made = settings.tags, None
+    if engine != "buildkit":
+        settings, made = as_list(settings)
+    demand_buildable(settings)
+    return Request(settings, names, image, tags, tuple(notes), tuple(secrets.warnings), made)
+
+
+def choose_engine(inputs: Inputs, machine: Machine) -> EngineChoice:
+    """The one asked for; else Buildah for buildah-build's inputs, else BuildKit where a daemon answers, else Podman; or
+    whichever of the two is installed. Raises InputError where none is."""
+    asked = inputs.text("engine") or "auto"
+    if asked in {"buildkit", "buildah", "podman"}:
+        return "buildkit" if asked == "buildkit" else "podman" if asked == "podman" else "buildah"
+    from layercache_ci.engines.buildkit.builders import why_buildkit  # noqa: PLC0415 - only where none is named
+    from layercache_ci.engines.containers.engine import find  # noqa: PLC0415 - as above
+
+    builder = BuildSettings(context=".", builder=inputs.text("builder"))
+    buildahs = inputs.given(*BUILDAHS)
+    if not buildahs and why_buildkit(builder, machine) is not None:
+        return "buildkit"
+    if buildahs and shutil.which("buildah", path=machine.environment.get("PATH")):
+        return "buildah"
+    return "podman" if find("auto", machine)[0] == "podman" else "buildah"
+
+
+def common_settings(inputs: Inputs, machine: Machine, folder: Path) -> BuildSettings:
+    """What is meant alike for every engine."""
+    environment = machine.environment
+    tier = inputs.text("tier") or environment.get("LAYERCACHE_TIER")
+    size = inputs.text("max-size")
+    mode = inputs.text("mode")
+    outputs = inputs.list("outputs")
+    no_image = any(kind in output.split(",") for output in outputs for kind in NO_IMAGE)
+    local = any("type=" not in output for output in outputs)
+    return BuildSettings(
+        context=inputs.text("context") or ".",
+        target=inputs.text("target"),
+        build_contexts=assignments(inputs.list("build-contexts"), name="build-contexts"),
+        ssh=inputs.list("ssh"),
+        network=inputs.text("network"),
+        no_cache=inputs.flag("no-cache"),
+        pull=inputs.flag("pull"),
+        push=inputs.flag("push"),
+        load=inputs.flag("load"),
+        outputs=outputs,
+        add_hosts=inputs.list("add-hosts"),
+        shm_size=inputs.text("shm-size"),
+        ulimits=inputs.list("ulimit"),
+        iidfile=None if no_image or local else folder / "image-id",
+        metadata_file=folder / "metadata.json",
+        builder=inputs.text("builder"),
+        store=inputs.text("store"),
+        s3_bucket=inputs.text("s3-bucket") or environment.get("LAYERCACHE_S3_BUCKET") or None,
+        max_size=None if size is None else parse_size(size, name="max-size"),
+        s3=_s3(inputs),
+        tier=None if not tier else parse_tier(tier, name="tier", default=TIER_SIZE),
+        scope=inputs.text("scope"),
+        read_scopes=inputs.list("read-scope"),
+        mode=next((known for known in MODES if known == mode), None),
+        cache_version=inputs.text("cache-version") or "",
+        cache_base_images=next((known for known in BASE_IMAGES if known == inputs.text("cache-base-images")), "auto"),
+        report=folder / "report.json",
+        keep_store=inputs.flag("keep-store"),
+        wait=inputs.flag("wait"),
+    )
+
+
+def _s3(inputs: Inputs) -> S3Options:
+    return S3Options(
+        endpoint=inputs.text("s3-endpoint"),
+        region=inputs.text("s3-region"),
+        path_style=inputs.flag("s3-path-style") if inputs.given("s3-path-style") else None,
+        role_arn=inputs.text("s3-role-arn"),
+        sse=inputs.text("s3-sse"),
+        kms_key=inputs.text("s3-kms-key"),
+        access_key=inputs.text("s3-access-key-id"),
+        secret_key=inputs.text("s3-secret-access-key"),
+        session_token=inputs.text("s3-session-token"),
+    )
+
+
+def _docker(
+    inputs: Inputs, settings: BuildSettings, machine: Machine, secrets: Secrets, *, workspace: Path
+) -> BuildSettings:
+    """The inputs in build-push-action's meaning."""
+    file, context = inputs.text("file"), inputs.text("context") or "{{defaultContext}}"
+    default = default_context(machine.environment, workspace, file)
+    place = default.fill(context)
+    token = inputs.text("github-token")
+    if token and default.fetches(place) and not any(word.startswith(f"id={TOKEN},") for word in secrets.words):
+        secrets.write(TOKEN, token)
+    if settings.push and not inputs.given("tags") and not settings.outputs:
+        raise InputError("push: there is no name to push to; give one with tags: REGISTRY/NAME:TAG")
+    return replace(
+        settings,
+        context=place,
+        file=default.file(context, file),
+        tags=inputs.list("tags"),
+        labels=inputs.list("labels"),
+        build_args=assignments(inputs.list("build-args"), name="build-args", environment=machine.environment),
+        build_contexts={name: default.fill(given) for name, given in settings.build_contexts.items()},
+        platform=",".join(inputs.list("platforms")) or None,
+    )
+
+
+def _with_engine_options(
+    inputs: Inputs, settings: BuildSettings, environment: Mapping[str, str]
+) -> tuple[BuildSettings, list[str]]:
+    """With the inputs that the settings have no field for, and notes of what is left out."""
+    buildkit = settings.engine == "buildkit"
+    options = [*settings.engine_options, *_repeated("cgroup-parent", filter(None, [inputs.text("cgroup-parent")]))]
+    if buildkit or not inputs.given(*BUILDAHS):
+        options += _repeated("annotation", inputs.list("annotations"))
+    notes = []
+    if buildkit:
+        options += _of_buildkit(inputs, environment)
+        if inputs.given("cache-from", "cache-to"):
+            notes.append("cache-from and cache-to are handed to buildx; the cache of layercache needs neither")
+        provenance = default_provenance(inputs, environment)
+        return replace(settings, engine_options=tuple(options), provenance=provenance), notes
+    if not inputs.flag("tls-verify"):
+        options.append("--tls-verify=false")
+    if left_out := [name for name in BUILDKIT_ONLY if inputs.given(name)]:
+        notes.append(f"{settings.engine} has no {', '.join(left_out)}: left out")
+    return replace(settings, engine_options=tuple(options)), notes
+
+
+def _of_buildkit(inputs: Inputs, environment: Mapping[str, str]) -> Iterator[str]:
+    yield from _repeated("allow", inputs.list("allow"))
+    yield from _repeated("cache-from", inputs.list("cache-from"))
+    yield from _repeated("cache-to", inputs.list("cache-to"))
+    yield from _repeated("no-cache-filter", inputs.list("no-cache-filters"))
+    call = inputs.text("call")
+    if call and call != "build":
+        yield f"--call={call}"
+    provenance, sbom = inputs.text("provenance"), inputs.text("sbom")
+    if provenance:
+        yield f"--provenance={with_builder(provenance, environment)}"
+    if sbom:
+        yield f"--sbom={sbom}"
+    for attest in inputs.list("attests"):
+        fields = [field.strip() for field in attest.split(",")]
+        given = ("type=provenance" in fields and provenance) or ("type=sbom" in fields and sbom)
+        if not given:
+            yield "--attest=" + ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+
+
+def _repeated(option: str, values: Iterable[str | None]) -> list[str]:
+    return [f"--{option}={value}" for value in values]

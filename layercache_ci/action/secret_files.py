@@ -1,0 +1,73 @@
+"""build-push-action's secrets as words for `--secret`: their values go by files that nobody else can read, never by a
+command line, which any process may."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.action.inputs import Inputs
+
+TOKEN: Final = "GIT_AUTH_TOKEN"  # noqa: S105 - the name that BuildKit's git source looks for
+PRIVATE: Final = 0o600
+CREDENTIALS: Final = ("github-token", "s3-secret-access-key", "s3-session-token")
+
+
+@dataclass(slots=True)
+class Secrets:
+    """What `--secret` is to be given; `warnings` say what was left out."""
+
+    folder: Path
+    words: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, inputs: Inputs) -> None:
+        """`secrets`, `secret-envs` and `secret-files`. A value that is empty, as that of a secret that a fork does not
+        get, is a warning and no more, as in build-push-action."""
+        for name, value in self._pairs(inputs, "secrets"):
+            self.write(name, value)
+        for name, variable in self._pairs(inputs, "secret-envs"):
+            self.words.append(f"id={name},env={variable}")
+        for name, path in self._pairs(inputs, "secret-files"):
+            try:
+                self._keep(name, Path(path).read_bytes())
+            except OSError as error:
+                self.warnings.append(f"secret-files: the secret {name} is left out: {path!r}: {error.strerror}")
+
+    def write(self, name: str, value: str) -> None:
+        self._keep(name, value.encode())
+
+    def _keep(self, name: str, data: bytes) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        path = self.folder / str(len(self.words))
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        self.words.append(f"id={name},src={path}")
+
+    def _pairs(self, inputs: Inputs, name: str) -> list[tuple[str, str]]:
+        pairs = []
+        for number, word in enumerate(inputs.list(name), 1):
+            key, _, value = word.partition("=")
+            if key and value:
+                pairs.append((key, value))
+            else:
+                shown = repr(key) if "=" in word else f"number {number}"  # what has no = may be all secret
+                self.warnings.append(f"{name}: the secret {shown} is left out: it is not of the form id=value")
+        return pairs
+
+
+def masks(inputs: Inputs) -> tuple[str, ...]:
+    """What must never be in a log."""
+    given = (word.partition("=")[2] for word in inputs.list("secrets"))
+    return tuple(filter(None, (*given, *(inputs.text(name) for name in CREDENTIALS))))
+
+
+def shown(inputs: Inputs) -> dict[str, str]:
+    """The inputs that were given, for people to see: no secrets, and no build arguments, which are often used as if
+    they were some."""
+    hidden = {*CREDENTIALS, "secrets", "s3-access-key-id", "build-args", "extra-args"}
+    given = {name: value for name, value in inputs.values.items() if name not in hidden}
+    return {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}

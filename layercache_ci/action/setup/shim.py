@@ -1,0 +1,46 @@
+"""What runs in the place of `docker`, `podman` or `buildah`: `python -I shim.py SETUP PROGRAM REAL ARGUMENT...`.
+
+Whatever is wrong with us, the real program gets the command. So nothing of ours is imported before that is certain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+
+def main() -> int:
+    """The exit code; or the real program in our place, with the arguments as they were given."""
+    folder, program, real, *words = sys.argv[1:]
+    started = os.getpid()
+    try:
+        with open(f"{folder}/setup.json", encoding="utf-8") as file:  # noqa: PTH123 - a module less to load
+            sys.path[:0] = json.load(file)["path"]
+        from layercache_ci.action.setup.build import run  # noqa: PLC0415 - see above
+
+        code: int | None = run(folder, program, words)
+        if code is not None:
+            return _flushed(code)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if os.getpid() != started:
+            raise  # the process that saves
+        sys.stderr.write(f"layercache: built without the cache: {type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+    return os.execv(real, [real, *words])  # noqa: S606 - in our place
+
+
+def _flushed(code: int) -> int:
+    """Who no longer reads our output changes nothing of what came of the build."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

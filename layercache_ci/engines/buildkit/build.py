@@ -1,0 +1,318 @@
+"""One build with BuildKit, through `docker buildx`: plan, restore, build, save, each as the pipeline calls for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from layercache_ci.aside import aside
+from layercache_ci.ci.choice import choose
+from layercache_ci.dockerfile.plan import BaseImage, Plan
+from layercache_ci.dockerfile.stages import SCRATCH
+from layercache_ci.engines.buildkit.builders import Builder, local_only, stand_in
+from layercache_ci.engines.buildkit.export import Export
+from layercache_ci.engines.buildkit.exporter import Exporter
+from layercache_ci.engines.buildkit.images import Resolver
+from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
+from layercache_ci.engines.buildkit.planning import make_plan
+from layercache_ci.engines.buildkit.predict import predict
+from layercache_ci.engines.buildkit.progress import SeenStep
+from layercache_ci.engines.buildkit.records import base_of
+from layercache_ci.engines.buildkit.restore import Selection, read_ahead, select
+from layercache_ci.engines.buildkit.result import is_pushed, needs_files
+from layercache_ci.engines.buildkit.run import EngineRun
+from layercache_ci.engines.buildkit.save import Saver
+from layercache_ci.engines.buildkit.session import Reached, Session, begin
+from layercache_ci.engines.buildkit.steps import seen_by_key
+from layercache_ci.engines.lookup import Lookup, look_up
+from layercache_ci.engines.protocol import Saved
+from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
+from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
+from layercache_ci.settings import BuildSettings, Machine
+from layercache_ci.store import Store, StoreChoice
+
+
+@dataclass(slots=True)
+class Build:
+    """The state of one build. Nothing here raises a CacheError: what the cache can't do becomes a warning."""
+
+    settings: BuildSettings
+    machine: Machine
+    builder: Builder
+    store: Store
+    choice: StoreChoice
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
+    plan_made: Plan | None = None
+    selection: Selection = field(default_factory=Selection)
+    bytes_restored: int = 0
+    session: Session | None = None
+    _run: EngineRun = field(init=False)
+    _reached: Reached | None = None
+    _cache_from: tuple[str, ...] = ()
+    _lookup: Lookup = field(default_factory=Lookup)
+    _predictions: Mapping[int, list[Prediction | None]] = field(default_factory=dict)
+    _served: Mapping[str, int] = field(default_factory=dict)
+    _seen: Mapping[str, SeenStep] | None = None
+    """None where nothing is known of how the build went."""
+    _code: int = 0
+    _export: Future[Export] | None = None
+    """What the build left in the engine, on its way to us."""
+
+    def __post_init__(self) -> None:
+        self._run = EngineRun(self.machine, self.builder, self.settings.metadata_file)
+
+    @property
+    def launched(self) -> float | None:
+        """When the engine was started: monotonic, in seconds."""
+        return self._run.launched
+
+    @property
+    def engine_name(self) -> str:
+        return "buildkit"
+
+    @property
+    def engine_version(self) -> str:
+        return self.builder.version
+
+    @property
+    def transport(self) -> str:
+        return "none" if self._reached is None else self._reached.transport.name
+
+    @property
+    def image_id(self) -> str | None:
+        found = self._run.metadata
+        value = found.get("containerimage.config.digest") or found.get("containerimage.digest")
+        return value if isinstance(value, str) else None
+
+    def abandon(self, warning: str) -> None:
+        """Forget about the cache: the engine gets the build as it is."""
+        self.warnings.append(warning)
+        self.plan_made, self.selection, self._predictions = None, Selection(), {}
+        self._reached, self._cache_from = None, ()
+
+    def begin(self) -> None:
+        """Start the registry, and find out how the builder reaches it."""
+        self.session = begin(self.machine, self.builder, self.choice)
+        self._run.metadata_file = self.session.folder / "metadata.json"
+        if not self.machine.terminal and not self.settings.no_cache:
+            self._run.start_early(self.settings, self.session)
+
+    def plan(self) -> None:
+        """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
+        resolver = Resolver(
+            builder=self.builder.name,
+            local_first=self.builder.driver == "docker",
+            environment=self.machine.environment,
+            remembered=self._remembered,
+            pull=self.settings.pull,
+        )
+        try:
+            self.plan_made = make_plan(self.settings, self.machine, resolver)
+        except (PlanError, InputError) as error:
+            self.warnings.append(f"built without the cache: {error}")
+            return
+        self.warnings += self.plan_made.warnings
+
+    def _remembered(self, reference: str) -> BaseImage | None:
+        with suppress(CacheError):
+            for record in self.store.records():
+                found = base_of(record.chain[0])
+                if found is not None and found.reference == reference:
+                    return found
+        return None
+
+    def restore(self) -> None:
+        """Offer the engine what the store holds of this build."""
+        if self.plan_made is None or self.session is None:
+            return
+        try:
+            self._reached = self.session.reached()
+            self._demand_images(self.plan_made, self._reached)
+            if self._reached.builder != self.builder:
+                self.settings = stand_in(self.settings, self.builder)
+        except CacheError as error:
+            self.abandon(f"built without the cache: {error}")
+            return
+        self._select(self.plan_made)
+        self._predict(self.plan_made)
+        self._read_ahead(self.plan_made, self._reached)
+        try:
+            self._cache_from = self._reached.transport.offer(self.selection, self.store)
+            self.warnings += self._reached.transport.damage()
+        except (CacheError, OSError) as error:
+            self.warnings.append(f"nothing was restored: {error}")
+            self.selection = Selection()
+            self._predict(self.plan_made)
+
+    def _read_ahead(self, plan: Plan, reached: Reached) -> None:
+        stands_in = reached.builder.name != self.builder.name
+        files = needs_files(self.settings, driver=reached.builder.driver, stands_in=stands_in)
+        self.selection.ahead = read_ahead(plan, self.selection, self._predictions, files=files)
+
+    def _demand_images(self, plan: Plan, reached: Reached) -> None:
+        """Raises CacheError where a builder that stands in for the daemon's own can't have an image that it has."""
+        if reached.builder.name == self.builder.name:
+            return
+        bases = [stage.base for stage in plan.stages.values() if stage.base is not None]
+        names = {image.reference for image in (*bases, *(image for image, _ in plan.images))} - {SCRATCH}
+        alone = local_only(sorted(names), self.builder, self.machine)
+        if alone:
+            raise CacheError(
+                f"only the daemon has the image {alone[0]}, and its own builder can't export a cache; push it to a "
+                "registry, or switch the daemon to the containerd image store"
+            )
+
+    def preview(self) -> None:
+        """What `restore` would choose, without reading a layer."""
+        if self.plan_made is not None:
+            self._select(self.plan_made)
+            self._predict(self.plan_made)
+
+    def _select(self, plan: Plan) -> None:
+        self._lookup = look_up(plan, self.store)
+        self.warnings += self._lookup.warnings
+        if self.settings.no_cache:
+            return
+        try:
+            self.selection = select(plan, self._lookup, self.store)
+        except CacheError as error:
+            self.warnings.append(f"nothing was restored: {error}")
+        self.warnings += self.selection.warnings
+
+    def _predict(self, plan: Plan) -> None:
+        self._predictions = predict(plan, self.selection.depths, self.selection.offered)
+
+    def run(self, sink: BinaryIO | None) -> int:
+        """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
+        something that could not be given is run once more without the cache."""
+        running = self._run.start(self.settings, self._reached, self._cache_from)
+        code = running.follow(on_line=lambda _: None, sink=sink)
+        if self._reached is not None and self._cache_from:
+            faults = self._reached.transport.faults()
+            self.warnings += [f"from the cache: {fault}" for fault in faults]
+            self._served = self._reached.transport.served()
+            self.bytes_restored = sum(self._served.values())
+            if code and faults and not running.interrupted:
+                self.warnings.append("the build failed on a damaged cache and was run again without it")
+                again = self._run.start_again(self.settings, self._reached)
+                code = again.follow(on_line=lambda _: None, sink=sink)
+        self._code = code
+        if code == 0 and self.settings.wait and not self._all_foreseen() and (exporter := self._exporter()):
+            self._export = aside(exporter.whole)
+        try:
+            self._look_back()
+        except Exception as error:  # noqa: BLE001 - the build is over, however it went
+            self.warnings.append(f"what came of each step is not known: {error or type(error).__name__}")
+        return code
+
+    def _all_foreseen(self) -> bool:
+        """Whether there will be nothing to save, as far as we know."""
+        return all(each in {"hit", None} for stage in self._predictions.values() for each in stage)
+
+    def _exporter(self) -> Exporter | None:
+        reached, session = self._reached, self.session
+        if self.plan_made is None or reached is None or session is None or self.choice.write is None:
+            return None
+        stands_in = reached.builder != self.builder
+        return Exporter(self.settings, reached, self._cache_from, session.folder, stands_in=stands_in)
+
+    def _look_back(self) -> None:
+        """Learn from the builder what came of each step."""
+        plan, reached = self.plan_made, self._reached
+        if plan is None or reached is None:
+            return
+        self._seen = None if self._code == 0 else {}
+        progress = self._run.look_back(self.settings, reached, ended_well=self._code == 0)
+        if progress is not None:
+            self._seen = seen_by_key(plan, progress.steps())
+            self.warnings += [f"{name} could not be read: {error}" for name, error in progress.import_errors().items()]
+
+    def finish(self) -> None:
+        """The engine has left the image where it belongs; what it is gets written down."""
+        source, target = self._run.metadata_file, self.settings.metadata_file
+        if source is not None and target not in {None, source}:
+            try:
+                shutil.copyfile(source, target)
+            except OSError as error:
+                raise EngineError(f"--metadata-file {self.settings.metadata_file}: {error}") from error
+
+    def stages(self) -> tuple[StageReport, ...]:
+        """The stages of the report, empty where nothing could be planned."""
+        plan = self.plan_made
+        if plan is None:
+            return ()
+        ignored = Reason("no-cache", "--no-cache was given") if self.settings.no_cache else None
+        predictions = self._predictions or predict(plan, {}, {})
+        return stage_reports(
+            Facts(
+                plan,
+                self.selection,
+                predictions,
+                self._lookup.newest,
+                self._seen,
+                served=self._served,
+                ended_well=self._code == 0,
+                ignored=ignored,
+            )
+        )
+
+    def save(self) -> Saved:
+        """Export the finished steps and ship what is new. Anything that goes wrong is a warning in the result."""
+        plan, reached, exporter = self.plan_made, self._reached, self._exporter()
+        if plan is None or reached is None or self.session is None or exporter is None:
+            return Saved(complete=False)
+        try:
+            self.session.own()
+            results = outcomes(plan, self._seen, ended_well=self._code == 0)
+            saved = Saved()
+            if not self._all_held(plan, results):
+                saved = self._save(plan, reached, exporter, results)
+        except (CacheError, OSError) as error:
+            return Saved(complete=False, warnings=(f"not saved: {error}",))
+        return self._lookup.keep(self.store, saved)
+
+    def _all_held(self, plan: Plan, results: Mapping[str, Outcome]) -> bool:
+        whole = all(self.selection.depths.get(index, 0) == len(plan.chain(index)) for index in plan.stages)
+        return whole and self._seen is not None and "miss" not in results.values()
+
+    def _save(self, plan: Plan, reached: Reached, exporter: Exporter, results: Mapping[str, Outcome]) -> Saved:
+        if self._seen is None and self._code:
+            return Saved(complete=False)
+        seen = self._seen or {}
+        failed = {key for key, step in seen.items() if step.state == "failed"}
+        whole = self._code == 0
+        finished = {key for key, result in results.items() if (whole or result != "skipped") and key not in failed}
+        if not finished:
+            return Saved(complete=False)
+        if self._export is not None:
+            exports = [self._export.result()]
+        else:
+            exports = [exporter.whole()] if whole else exporter.parts(plan, finished)
+        missed = frozenset(key for key, result in results.items() if result == "miss")
+        seconds = {key: round(step.seconds, 3) for key, step in seen.items() if step.seconds is not None}
+        pushed = is_pushed(self.settings)
+        saver = Saver(plan, self.store, reached.transport, self.machine.cpus, seconds, pushed=pushed)
+        # what was built anew though it was held is better than what was held
+        return saver.save(exports, missed if self.settings.no_cache else missed & self.selection.links.keys())
+
+    def close(self) -> None:
+        """Take away what only the build needed."""
+        self._run.stop()
+        if self._export is not None:
+            self._export.exception()  # it needs the registry to its end
+        if self.session is not None:
+            self.session.close()
+
+
+def prepare(settings: BuildSettings, machine: Machine, builder: Builder) -> Build:
+    """A build on the builder that was found, with the store opened. Raises InputError."""
+    chosen = choose(settings, machine)
+    warnings = [*chosen.policy.warnings]
+    store = chosen.open(machine.environment, warnings.append)
+    return Build(settings, machine, builder, store, chosen.store, warnings=warnings, notes=chosen.notes)

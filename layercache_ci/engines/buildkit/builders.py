@@ -1,0 +1,299 @@
+"""Builders of buildx: which one a build would take, and a builder of ours where that one can't export a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.engines.buildkit.buildx import buildx
+from layercache_ci.engines.buildkit.client_config import buildx_folder
+from layercache_ci.engines.buildkit.daemon import ask_daemon
+from layercache_ci.engines.process import ask
+from layercache_ci.errors import CacheError, EngineError, InputError
+from layercache_ci.settings import BuildSettings, Machine
+
+OURS: Final = "layercache-"
+SNAPSHOTTER: Final = "org.mobyproject.buildkit.worker.snapshotter"
+HOSTNAME: Final = "org.mobyproject.buildkit.worker.hostname"
+GATEWAY: Final = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
+DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+BOOT: Final = 600
+"""Seconds for a builder to boot: the first time, its image is pulled."""
+NO_BUILDX: Final = ("docker --help", "is not a docker command", "unknown command")
+"""What the docker command line ends with where it has no buildx plugin."""
+OLD: Final = re.compile(r"v?0\.(\d|10)\.")
+"""Versions of BuildKit before 0.11."""
+NO_BUILDER: Final = re.compile(r'no builder "(.*)" found')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """A builder as `docker buildx build` would use it."""
+
+    name: str
+    driver: str
+    """`docker`, `docker-container`, `remote`, `kubernetes` or `cloud`."""
+    node: str
+    endpoint: str
+    """Of the first node: a docker context or host for the docker drivers, BuildKit's own address for `remote`."""
+    version: str
+    """BuildKit's; dockerd tells its own where its BuildKit has none."""
+    exports_cache: bool
+    network: str | None = None
+    """What a container of BuildKit is on: `host`, or a network of docker's; None for the other drivers."""
+    hostname: str = ""
+    """Of the machine or container that BuildKit runs on, where it tells."""
+    host_gateway: str = ""
+    """What `--add-host NAME:host-gateway` means to a daemon's own builder."""
+    nodes: int = 1
+
+    @property
+    def ours(self) -> bool:
+        """Whether we made it."""
+        return self.driver == "docker-container" and self.name.startswith(OURS)
+
+    @property
+    def attests(self) -> bool:
+        """Whether an image of it can have attestations (BuildKit 0.11 on, and no daemon's classic store)."""
+        old = OLD.match(self.version)
+        return self.exports_cache and old is None
+
+    @property
+    def container(self) -> str:
+        """The container's name of the docker-container driver."""
+        return f"buildx_buildkit_{self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A builder of ours in buildx's list."""
+
+    name: str
+    endpoint: str
+    status: str
+
+
+def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
+    """The reason for which `--engine auto` takes BuildKit; None where it does not.
+
+    Nothing is run where docker is not installed, or where it has neither a socket nor a context: most machines without
+    a daemon. Else `docker buildx version` says whether that docker has buildx, and is docker: 0.05 s.
+    """
+    if shutil.which("docker", path=machine.environment.get("PATH")) is None:
+        return None
+    if settings.builder:
+        return f"--builder names {settings.builder}"
+    if builder := machine.environment.get("BUILDX_BUILDER"):
+        return f"BUILDX_BUILDER names {builder}"
+    try:
+        host = machine.environment.get("DOCKER_HOST") or _host_of_context(machine)
+        if not _listens(host) or "buildx" not in ask([*buildx(machine.environment), "version"], machine.environment):
+            return None
+    except EngineError:
+        return None
+    return f"a Docker daemon answers on {host}"
+
+
+def find(settings: BuildSettings, machine: Machine) -> Builder:
+    """The builder that `docker buildx build` would take, booted: one command, 0.2 s where it runs already.
+
+    Raises InputError where there is no docker, no buildx or no such builder, EngineError where it does not answer.
+    """
+    if shutil.which("docker", path=machine.environment.get("PATH")) is None:
+        raise InputError("--engine: 'buildkit' needs docker, which is not on PATH; install it, or name another engine")
+    try:
+        return _inspect(settings.builder, machine)
+    except EngineError as error:
+        raise _meant(error, settings.builder, machine.environment) from error
+
+
+def for_cache(builder: Builder, machine: Machine) -> Builder:
+    """`builder`, or where that can't export a cache (the daemon's classic store), a builder of ours in the same daemon.
+
+    It is made once, on the host's network as the daemon's own is, and found again: one command of 0.2 s.
+    Raises CacheError where it can't be had.
+    """
+    if builder.exports_cache:
+        return builder
+    try:
+        name = name_of_ours(builder, machine)
+        try:
+            return _inspect(name, machine)
+        except EngineError as error:
+            if NO_BUILDER.search(str(error)) is None:
+                raise
+        _create(name, builder, machine)
+        return _inspect(name, machine)
+    except (EngineError, OSError) as error:
+        raise CacheError(f"no builder that can export a cache: {error}") from error
+
+
+def name_of_ours(builder: Builder, machine: Machine) -> str:
+    """Of the builder that `for_cache` makes: one for each daemon. Raises EngineError."""
+    return f"{OURS}{hashlib.sha256(docker_host(builder, machine).encode()).hexdigest()[:12]}"
+
+
+def stand_in(settings: BuildSettings, theirs: Builder) -> BuildSettings:
+    """The settings for a builder of ours in the place of `theirs`: only a daemon's own knows what `host-gateway` is.
+    Raises CacheError where that does not tell."""
+    if not any("host-gateway" in word for word in (*settings.add_hosts, *settings.engine_options)):
+        return settings
+    if not theirs.host_gateway or any("host-gateway" in word for word in settings.engine_options):
+        raise CacheError("--add-host: only the daemon's own builder, which exports no cache, knows its host-gateway")
+    hosts = (re.sub("(?<=[:=])host-gateway$", theirs.host_gateway, host) for host in settings.add_hosts)
+    return replace(settings, add_hosts=tuple(hosts))
+
+
+def list_ours(machine: Machine) -> tuple[Listed, ...]:
+    """The builders of ours that buildx knows. Raises EngineError."""
+    said = ask([*buildx(machine.environment), "ls", "--format", "json"], machine.environment)
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    ours = [row for row in rows if row.get("Driver") == "docker-container" and str(row.get("Name")).startswith(OURS)]
+    nodes = [(row["Name"], (row.get("Nodes") or [{}])[0]) for row in ours]
+    return tuple(Listed(name, node.get("Endpoint", ""), node.get("Status", "")) for name, node in nodes)
+
+
+def remove_ours(name: str, machine: Machine) -> None:
+    """Remove a builder of ours with its container and its cache. Raises InputError where it is not one of ours."""
+    if name not in {listed.name for listed in list_ours(machine)}:
+        raise InputError(f"NAME: {name!r} is no builder of ours; `layercache builder ls` lists them")
+    ask([*buildx(machine.environment), "rm", "--force", name], machine.environment, timeout=BOOT)
+
+
+def docker_words(builder: Builder) -> list[str]:
+    """`docker` for the daemon that a builder of the docker drivers is in."""
+    option = "--host" if "://" in builder.endpoint else "--context"
+    return ["docker", option, builder.endpoint] if builder.endpoint != "default" else ["docker"]
+
+
+def docker_host(builder: Builder, machine: Machine) -> str:
+    """The address of that daemon, `unix:///…` or `tcp://…`. Raises EngineError."""
+    if "://" in builder.endpoint:
+        return builder.endpoint
+    if builder.endpoint == "default":
+        return machine.environment.get("DOCKER_HOST") or DEFAULT_HOST
+    words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", builder.endpoint]
+    return ask(words, machine.environment).strip()
+
+
+def local_only(references: Sequence[str], builder: Builder, machine: Machine) -> tuple[str, ...]:
+    """Those images that only the daemon of `builder` has: a builder in a container can't take them for FROM, as it
+    knows registries only. An image that was pulled or pushed by that name has a digest there."""
+    only: list[str] = []
+    for reference in references:
+        try:
+            words = [*docker_words(builder), "image", "inspect", "--format", "{{json .RepoDigests}}", reference]
+            digests: Sequence[str] = json.loads(ask(words, machine.environment)) or ()
+        except EngineError:
+            continue
+        if not any(digest.partition("@")[0] == repository(reference) for digest in digests):
+            only.append(reference)
+    return tuple(only)
+
+
+def repository(reference: str) -> str:
+    """An image's name without tag and digest, as docker shows it: `debian` for `docker.io/library/debian:12`."""
+    name = reference.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    name = path if colon and "/" not in tag else name
+    return name.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
+
+
+def parse(text: str) -> Builder:
+    """Read what `docker buildx inspect` prints, up to the second node. Raises EngineError with what it says went wrong.
+
+    Lines are `Key: value`; below `Nodes:` each node begins with `Name:`, and labels are indented.
+    """
+    head, _, rest = text.partition("\nNodes:")
+    nodes = re.split(r"^Name:", rest, flags=re.MULTILINE)[1:]
+    about, node = _fields(head), _fields("Name:" + (nodes or [""])[0])
+    labels = dict(re.findall(r"^\s+([\w.-]+):\s+(\S.*?)\s*$", (nodes or [""])[0], flags=re.MULTILINE))
+    name, driver = about.get("Name", ""), about.get("Driver", "")
+    if wrong := about.get("Error") or node.get("Error"):
+        raise EngineError(f"builder {name!r}: {wrong}")
+    if not name or not driver or not nodes:
+        raise EngineError(f"docker buildx inspect: {text.strip()[:200]!r} names no builder")
+    asked = re.search(r'network="([^"]+)"', node.get("Driver Options", ""))
+    return Builder(
+        name=name,
+        driver=driver,
+        node=node["Name"],
+        endpoint=node.get("Endpoint", ""),
+        version=node.get("BuildKit version", ""),
+        exports_cache=driver != "docker" or SNAPSHOTTER in labels,
+        network=(asked[1] if asked else "bridge") if driver == "docker-container" else None,
+        hostname=labels.get(HOSTNAME, ""),
+        host_gateway=labels.get(GATEWAY, ""),
+        nodes=len(nodes),
+    )
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z][\w# ]*?):[ \t]+(\S.*?)\s*$", text, flags=re.MULTILINE))
+
+
+def _host_of_context(machine: Machine) -> str:
+    """Of the context in use: the default socket, without asking, where that is there and no other is named."""
+    default = DEFAULT_HOST.removeprefix("unix://")
+    if not machine.environment.get("DOCKER_CONTEXT") and os.path.exists(default):  # noqa: PTH110 - a socket, no file
+        return DEFAULT_HOST
+    return ask(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], machine.environment).strip()
+
+
+def _listens(host: str) -> bool:
+    """Of a Unix socket; that somebody listens elsewhere is for whoever named that place to know."""
+    if not host.startswith("unix://"):
+        return bool(host)
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(host.removeprefix("unix://"))
+        except OSError:
+            return False
+    return True
+
+
+def _inspect(name: str | None, machine: Machine) -> Builder:
+    words = [*buildx(machine.environment), "inspect", "--bootstrap", *([name] if name else [])]
+    return parse(ask(words, machine.environment, timeout=BOOT))
+
+
+def _meant(error: EngineError, name: str | None, environment: Mapping[str, str]) -> EngineError | InputError:
+    """The error as the user's, where it is theirs."""
+    text = str(error)
+    if any(words in text for words in NO_BUILDX):
+        return InputError("--engine: 'buildkit' needs docker's buildx plugin; install it, or name another engine")
+    missing = NO_BUILDER.search(text)
+    if missing is None:
+        return error
+    variables = ("BUILDX_BUILDER", "DOCKER_CONTEXT")
+    named = next((variable for variable in variables if environment.get(variable) == missing[1]), "docker's context")
+    said_by = "--builder" if name else named
+    return InputError(f"{said_by}: there is no builder {missing[1]!r}; `docker buildx ls` lists those there are")
+
+
+def _create(name: str, builder: Builder, machine: Machine) -> None:
+    """Whoever comes second finds the first one's: that it exists already is no error. A buildkitd.default.toml of the
+    user's counts more than what the daemon is told."""
+    daemon = ask_daemon(docker_words(builder), machine)
+    words = [*buildx(machine.environment), "create", f"--name={name}", "--driver=docker-container"]
+    words.append("--driver-opt=network=host")
+    words += [f"--driver-opt={option}" for option in daemon.options]
+    with tempfile.TemporaryDirectory(prefix="layercache-") as folder:
+        config = Path(folder) / "buildkitd.toml"
+        config.write_text(daemon.config)
+        if daemon.config and not (buildx_folder(machine) / "buildkitd.default.toml").is_file():
+            words.append(f"--buildkitd-config={config}")
+        try:
+            ask([*words, builder.endpoint], machine.environment)
+        except EngineError as error:
+            if "existing instance" not in str(error):
+                raise

@@ -1,0 +1,142 @@
+"""What an image reference means to a builder now: the daemon's own image where it looks there first, else the
+registry's.
+
+BuildKit knows an image by its manifest's digest or by the chain ID of its layers (source/containerimage/pull.go); ours
+is the chain ID, since it stays the same however the layers are compressed and wherever they come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from layercache_ci.dockerfile.plan import BaseImage
+from layercache_ci.dockerfile.platform import normalize
+from layercache_ci.dockerfile.stages import SCRATCH
+from layercache_ci.engines.buildkit.buildx import buildx
+from layercache_ci.engines.process import ask
+from layercache_ci.errors import EngineError, InputError
+
+ATTESTATION: Final = "unknown"
+"""The platform of what an index holds beside images."""
+PATIENCE: Final = 20.0
+"""Seconds that a registry has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Asks the daemon (`local_first`: the builder has the docker driver) and the registry by buildx, with the
+    configuration of `builder`. `remembered` gives the base image of the newest record for a reference, for when the
+    registry can't be reached; with `pull` the registry is asked first."""
+
+    builder: str
+    local_first: bool
+    environment: Mapping[str, str]
+    remembered: Callable[[str], BaseImage | None]
+    pull: bool = False
+
+    def resolve(self, reference: str, platform: str) -> BaseImage:
+        """Never raises: an image that nobody knows has the identity ``""``, and what builds on it can't be foreseen."""
+        if self.local_first and not self.pull:
+            local = self._local(reference, platform)
+            if local is not None:
+                return local
+        try:
+            return self._remote(reference, platform)
+        except EngineError as error:
+            known = self.remembered(reference)
+            if known is None:
+                return BaseImage(
+                    reference, "", note=f"{reference}: can't be found ({error}); what builds on it is not planned"
+                )
+            said = f"{reference}: the registry can't be asked ({error}); the image of the newest build is assumed"
+            return replace(known, note=said)
+
+    def _local(self, reference: str, platform: str) -> BaseImage | None:
+        try:
+            (image,) = json.loads(ask(["docker", "image", "inspect", reference], self.environment))
+        except (EngineError, ValueError):
+            return None
+        if not _fits(image, platform):
+            return None
+        return base_image(reference, (image.get("RootFS") or {}).get("Layers") or (), image.get("Config") or {})
+
+    def _remote(self, reference: str, platform: str) -> BaseImage:
+        manifest = _decoded(self._inspect(reference, "--raw"), reference)
+        wanted = reference
+        if "manifests" in manifest:
+            wanted = f"{_repository(reference)}@{_choose(manifest['manifests'], platform, reference)}"
+        image = _decoded(self._inspect(wanted, "--format", "{{json .Image}}"), reference)
+        if "config" not in image and "rootfs" not in image and len(image) == 1:
+            (image,) = image.values()
+        return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), image.get("config") or {})
+
+    def _inspect(self, reference: str, *options: str) -> str:
+        words = [*buildx(self.environment), "imagetools", "inspect", f"--builder={self.builder}", *options, reference]
+        return ask(words, self.environment, timeout=PATIENCE)
+
+
+def base_image(reference: str, diff_ids: Sequence[str], config: Mapping[str, Any]) -> BaseImage:
+    """A BaseImage of the layers' diff IDs and the `config` of an image's config (OCI image specification, config.md).
+    An image without layers is `scratch` to BuildKit."""
+    environment: dict[str, str] = {}
+    for entry in config.get("Env") or ():
+        name, _, value = entry.partition("=")
+        environment.pop(name, None)
+        environment[name] = value
+    return BaseImage(
+        reference=reference,
+        identity=chain_id(diff_ids) if diff_ids else SCRATCH,
+        environment=environment,
+        triggers=tuple(config.get("OnBuild") or ()),
+        working_dir=config.get("WorkingDir") or "",
+        user=config.get("User") or "",
+        shell=tuple(config.get("Shell") or ()),
+    )
+
+
+def chain_id(diff_ids: Sequence[str]) -> str:
+    """OCI image specification, config.md: the identity of layers applied one on another."""
+    found = diff_ids[0]
+    for diff_id in diff_ids[1:]:
+        found = f"sha256:{hashlib.sha256(f'{found} {diff_id}'.encode()).hexdigest()}"
+    return found
+
+
+def _decoded(text: str, reference: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise EngineError(f"docker buildx imagetools inspect {reference}: {error}") from error
+    if not isinstance(value, dict):
+        raise EngineError(f"docker buildx imagetools inspect {reference}: no image")
+    return value
+
+
+def _fits(image: Mapping[str, Any], platform: str) -> bool:
+    has = "/".join(filter(None, (image.get("Os"), image.get("Architecture"), image.get("Variant"))))
+    try:
+        return normalize(has) == platform
+    except InputError:
+        return False
+
+
+def _repository(reference: str) -> str:
+    """The reference without its tag and digest."""
+    repository = reference.partition("@")[0]
+    head, _, tail = repository.rpartition(":")
+    return head if head and "/" not in tail else repository
+
+
+def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:
+    """The digest of the manifest for `os/architecture[/variant]`; one without a variant serves all."""
+    wanted = platform.split("/")
+    for entry in manifests:
+        has = entry.get("platform") or {}
+        found = "/".join(filter(None, (has.get("os"), has.get("architecture"), has.get("variant"))))
+        if ATTESTATION not in found and found and normalize(found).split("/") == wanted:
+            return str(entry["digest"])
+    raise EngineError(f"{reference} has no image for {platform}")

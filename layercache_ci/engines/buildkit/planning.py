@@ -1,0 +1,189 @@
+"""From the settings of a build to its plan, for BuildKit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from layercache_ci.dockerfile.ast import Dockerfile
+from layercache_ci.dockerfile.buildkit import EPOCH, Options, buildkit, seconds
+from layercache_ci.dockerfile.context import open_context
+from layercache_ci.dockerfile.directives import detect_syntax
+from layercache_ci.dockerfile.go_numbers import bytes_of_memory
+from layercache_ci.dockerfile.parser import parse
+from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest
+from layercache_ci.dockerfile.planner import Planner, Request
+from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
+from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.errors import InputError, PlanError
+from layercache_ci.settings import BuildSettings, Machine
+
+PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "-f", "--platform", "--target"})
+"""Options that say what is built: behind `--` we would not see them."""
+COUNTED: Final = frozenset(
+    {"--add-host", "--cgroup-parent", "--network", "--no-cache-filter", "--shm-size", "--ulimit"}
+)
+"""Options that count in the key of some step."""
+NEUTRAL: Final = frozenset(
+    {
+        "--allow", "--annotation", "--attest", "--builder", "--cache-from", "--cache-to", "--call", "--check",
+        "--iidfile", "--label", "--load", "--metadata-file", "--no-cache", "--output", "--progress", "--provenance",
+        "--pull", "--push", "--quiet", "--sbom", "--secret", "--ssh", "--tag", "-D", "--debug", "-o", "-q", "-t",
+    }
+)  # fmt: skip
+"""Options that change no key."""
+ALONE: Final = frozenset({"--check", "--debug", "--load", "--no-cache", "--pull", "--push", "--quiet", "-D", "-q"})
+"""Those that take no word of their own."""
+REMOTE_FILE: Final = ("http://", "https://")
+
+
+def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver) -> Plan:
+    """Raises PlanError and InputError for what can't be planned."""
+    options = _Given.of(settings)
+    _demand_plannable(settings, options)
+    platform = normalize(settings.platform) if settings.platform else host_platform()
+    file = settings.buildkit_dockerfile
+    data = _read(file)
+    dockerfile = parse(data, name=str(file))
+    root = Path(settings.context).resolve()
+    build_args = _build_args(settings, machine)
+    predefined = platform_args(host_platform(), platform, settings.target or _last_stage(dockerfile))
+    epoch = build_args.get(EPOCH)
+    request = Request(
+        dockerfile=dockerfile,
+        context=open_context(Path(settings.context).absolute(), file.absolute(), family="buildkit"),
+        namespace=_namespace(settings, platform, data, options),
+        platform=platform,
+        name=f"{root.name}/{os.path.relpath(file.resolve(), root)}",
+        target=settings.target,
+        build_args=build_args,
+        predefined={name: build_args.get(name, value) for name, value in predefined.items()},
+        build_contexts=settings.build_contexts,
+        cache=StatCache(machine.cache_home / "hashes"),
+        workers=machine.cpus,
+        dialect=buildkit(
+            Options(
+                run=options.of_run(build_args),
+                network=options.network(),
+                shm_size=options.shm_size(),
+                cache_namespace=build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
+                epoch=None if epoch is None else seconds(epoch),
+                no_cache=options.no_cache(),
+            )
+        ),
+    )
+    return Planner(request, resolver).plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Options of the build, each with its values in order, whether they stand before `--` or behind it."""
+
+    values: Mapping[str, tuple[str, ...]]
+    unknown: tuple[str, ...] = ()
+    behind: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, settings: BuildSettings) -> _Given:
+        values: dict[str, tuple[str, ...]] = {
+            "--add-host": settings.add_hosts,
+            "--ulimit": settings.ulimits,
+            "--network": (settings.network,) if settings.network else (),
+            "--shm-size": (settings.shm_size,) if settings.shm_size else (),
+        }
+        pairs = list(_pairs(settings.engine_options))
+        for name, value in pairs:
+            values[name] = (*values.get(name, ()), value)
+        unknown = (f"{name}={value}" for name, value in pairs if name not in NEUTRAL | COUNTED)
+        return cls(values, tuple(unknown), frozenset(name for name, _ in pairs))
+
+    def of_run(self, build_args: Mapping[str, str]) -> dict[str, str]:
+        """Options.run."""
+        hosts = [value.partition("=" if "=" in value else ":")[0] for value in self.values.get("--add-host", ())]
+        limits = sorted(map(_ulimit, self.values.get("--ulimit", ())))
+        parent = self.values.get("--cgroup-parent", ())[-1:]
+        hostname = [build_args["BUILDKIT_SANDBOX_HOSTNAME"]] if build_args.get("BUILDKIT_SANDBOX_HOSTNAME") else []
+        named = {"--add-host": hosts, "--ulimit": limits, "--cgroup-parent": parent, "hostname": hostname}
+        return {name: digest(*values) for name, values in named.items() if values}
+
+    def network(self) -> str:
+        """Options.network."""
+        mode = ("default", *self.values.get("--network", ()))[-1]
+        return "" if mode in {"default", "sandbox"} else mode
+
+    def shm_size(self) -> int:
+        """In bytes. Raises InputError."""
+        given = self.values.get("--shm-size", ())
+        try:
+            return bytes_of_memory(given[-1]) if given else 0
+        except ValueError as error:
+            raise InputError(f"--shm-size {given[-1]!r}: {error}; write it like 64m") from error
+
+    def no_cache(self) -> frozenset[str] | None:
+        """Options.no_cache."""
+        given = self.values.get("--no-cache-filter", ())
+        return frozenset(name.lower() for value in given for name in value.split(",")) if given else None
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options and their values, written `--name=value` or `--name value`."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        takes_one = not equals and word.startswith("-") and name in PLANNED | COUNTED | NEUTRAL - ALONE
+        yield name, next(rest, "") if takes_one else value
+
+
+def _ulimit(text: str) -> str:
+    name, _, limits = text.partition("=")
+    soft, colon, hard = limits.partition(":")
+    return f"{name}={soft}:{hard if colon else soft}"
+
+
+def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
+    if settings.remote_context:
+        raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
+    if settings.file == "-" or (settings.file or "").startswith(REMOTE_FILE):
+        raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
+    if settings.platform is not None and "," in settings.platform:
+        raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")
+    asked = sorted({"--call", "--check"} & options.behind)
+    if asked:
+        raise PlanError(f"{asked[0]} builds nothing")
+    late = sorted(PLANNED & options.behind)
+    if late:
+        raise PlanError(f"{late[0]} stands behind --; write it before to have the build cached")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}; name the Dockerfile with --file") from error
+
+
+def _build_args(settings: BuildSettings, machine: Machine) -> dict[str, str]:
+    """What reaches the frontend: buildx adds SOURCE_DATE_EPOCH from the environment, and the frontend writes it anew,
+    or drops it where it says no time."""
+    found = dict(settings.build_args)
+    if EPOCH in machine.environment:
+        found.setdefault(EPOCH, machine.environment[EPOCH])
+    epoch = seconds(found[EPOCH]) if found.get(EPOCH) else None
+    found.pop(EPOCH, None)
+    return found if epoch is None else {**found, EPOCH: str(epoch)}
+
+
+def _last_stage(dockerfile: Dockerfile) -> str:
+    """The name of the stage that is built where no target is given."""
+    starts = [instruction for instruction in dockerfile.instructions if instruction.keyword == "FROM"]
+    return starts[-1].args[2].lower() if starts and len(starts[-1].args) == 3 else ""
+
+
+def _namespace(settings: BuildSettings, platform: str, data: bytes, options: _Given) -> str:
+    syntax = detect_syntax(data)
+    frontend = settings.build_args.get("BUILDKIT_SYNTAX") or (syntax.value if syntax else "")
+    apart = digest(settings.cache_version, frontend.partition(" ")[0], *options.unknown)
+    return f"buildkit-{platform.replace('/', '-')}-{apart[:16]}"

@@ -1,0 +1,49 @@
+"""Which of BuildKit's vertices is which step of the plan: by their names, `[stage i/n] TEXT`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from layercache_ci.dockerfile.plan import Plan, PlannedStage
+from layercache_ci.engines.buildkit.progress import SeenStep
+
+NUMBERED: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+"""What counts in `i/n`, besides a FROM of an image (moby/buildkit, dockerfile2llb/convert.go). A FROM of a named
+context counts in `n` alone; whether triggers of ONBUILD count in `n` differs from version to version."""
+
+
+def seen_by_key(plan: Plan, seen: Iterable[SeenStep]) -> dict[str, SeenStep]:
+    """The vertex of each link by its step key. Links of one key are one vertex, which bears the name of one of them.
+    Stages that share a name are told apart by how many steps they have, as far as that goes."""
+    by_name: dict[tuple[str | None, int], list[SeenStep]] = {}
+    for step in seen:
+        by_name.setdefault((step.stage, step.number), []).append(step)
+    alone = all(stage is None for stage, _ in by_name)
+    found: dict[str, SeenStep] = {}
+    for stage in plan.stages.values():
+        name, total = None if alone else _name(stage), _total(plan, stage)
+        for key, number in _numbers(plan, stage):
+            named = by_name.get((name, number), [])
+            steps = named if len(named) == 1 else [step for step in named if step.total == total]
+            if steps:
+                found.setdefault(key, steps[0])
+    return found
+
+
+def _name(stage: PlannedStage) -> str:
+    return f"stage-{stage.index}" if stage.name == str(stage.index) else stage.name
+
+
+def _total(plan: Plan, stage: PlannedStage) -> int:
+    known = plan.graph.stages[stage.index]
+    return (known.base.kind in {"image", "context"}) + sum(each.keyword in NUMBERED for each in known.instructions)
+
+
+def _numbers(plan: Plan, stage: PlannedStage) -> Iterable[tuple[str, int]]:
+    """Key and number of each link: `WORKDIR /`, which makes no vertex, counts in the total but takes no number."""
+    number = int(plan.graph.stages[stage.index].base.kind == "image")
+    for step in stage.steps:
+        if step.link:
+            number += 1
+            yield step.key, number

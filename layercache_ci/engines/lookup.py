@@ -1,0 +1,67 @@
+"""What the store says of a plan: for each stage the record of the deepest step held, and the newest one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.protocol import Saved
+from layercache_ci.errors import CacheError
+from layercache_ci.store.model import RECENT, Match, StepRecord, Store
+
+
+@dataclass(slots=True)
+class Lookup:
+    """What the store answered. `matches` are by stage, `images` by the key of an image that a `--from` names. Where a
+    stage's whole chain is held, `newest` is the record that holds it: another one could add nothing to it, and a
+    distant store is spared the question."""
+
+    matches: dict[int, Match] = field(default_factory=dict)
+    newest: dict[int, StepRecord] = field(default_factory=dict)
+    images: dict[str, Match] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def recent(self) -> bool:
+        """Whether a save may go by it."""
+        return time.monotonic() - self.asked < RECENT
+
+    def keep(self, store: Store, saved: Saved) -> Saved:
+        """After a save: what was used is the last that a size limit removes, and the store is brought within its limit.
+        What is saved stays saved where that fails: it is a warning more."""
+        try:
+            for match in (*self.matches.values(), *self.images.values()):
+                store.touch(match.record, match.depth)
+            store.collect()
+        except (CacheError, OSError) as error:
+            return replace(saved, warnings=(*saved.warnings, f"the store may grow past its size limit: {error}"))
+        return saved
+
+
+def look_up(plan: Plan, store: Store) -> Lookup:
+    """Ask the store about every stage and image of the plan. A fault is a warning and no match."""
+    found = Lookup()
+    for index in plan.stages:
+        chain = plan.chain(index)
+        try:
+            match = store.lookup(plan.namespace, chain)
+            whole = match is not None and match.depth == len(chain)
+            newest = match.record if match and whole else store.newest(plan.namespace, plan.stage_id(index))
+        except CacheError as error:
+            found.warnings.append(str(error))
+            continue
+        if match is not None:
+            found.matches[index] = match
+        if newest is not None:
+            found.newest[index] = newest
+    for _, key in plan.images:
+        try:
+            match = store.lookup(plan.namespace, (key,))
+        except CacheError as error:
+            found.warnings.append(str(error))
+            continue
+        if match is not None:
+            found.images[key] = match
+    return found

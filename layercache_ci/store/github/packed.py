@@ -1,0 +1,145 @@
+"""The blobs that lie in packs: where, and their bytes, whole or in ranges."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from layercache_ci.errors import BlobDamaged, BlobNotFound, CacheError
+from layercache_ci.layers.model import Descriptor
+from layercache_ci.store.blocks import BLOCK, DIGEST, blocks_match
+from layercache_ci.store.github.entries import Entries
+from layercache_ci.store.github.pack import Head, Location
+from layercache_ci.store.verified import BUFFER, BlobReader, Verified
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+SEGMENT: Final = 4 << 20
+"""Bytes of one request for a blob that is read whole."""
+
+AHEAD: Final = 4
+"""Segments of a blob in flight."""
+
+
+class PackedBlobs:
+    """What the heads that were read say of blobs. Safe for threads."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+        self._places: dict[str, tuple[Location, ...]] = {}
+        self._damaged: set[tuple[str, str]] = set()
+        """Entry and digest."""
+
+    def learn(self, head: Head) -> None:
+        for digest, place in head.locations.items():
+            known = self._places.get(digest, ())
+            if place not in known:
+                self._places[digest] = (place, *known)
+
+    def place(self, digest: str) -> Location | None:
+        """Where the blob lies whole in an entry that is there, None where nowhere."""
+        sound = (place for place in self._places.get(digest, ()) if (place.entry, digest) not in self._damaged)
+        return next((place for place in sound if self._entries.alive(place.entry)), None)
+
+    def known(self) -> int:
+        """How many blobs have been heard of."""
+        return len(self._places)
+
+    def size(self) -> int:
+        """Bytes of those."""
+        return sum(places[0].size for places in self._places.values())
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        place = self._demand(descriptor)
+
+        def fetch(offset: int) -> bytes:
+            try:
+                return self._entries.read(place.entry, place.offset + offset, min(SEGMENT, place.size - offset))
+            except BlobDamaged:
+                raise damaged() from None
+
+        def damaged() -> BlobDamaged:
+            return self._declare(descriptor, place)
+
+        return BlobReader(Verified(_Segments(_in_order(place.size, fetch)), descriptor, damaged), BUFFER)
+
+    def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
+        place = self._demand(descriptor)
+        first, end = offset // BLOCK, min(offset + length, place.size)
+        if end <= offset:
+            return b""
+        last = -(-end // BLOCK)
+        start = first * BLOCK
+        try:
+            data = self._entries.read(place.entry, place.offset + start, min(last * BLOCK, place.size) - start)
+        except BlobDamaged:
+            raise self._declare(descriptor, place) from None
+        if not blocks_match(data, place.blocks[first * DIGEST : last * DIGEST]):
+            raise self._declare(descriptor, place)
+        return data[offset - start : end - start]
+
+    def _demand(self, descriptor: Descriptor) -> Location:
+        place = self.place(descriptor.digest)
+        if place is None:
+            raise BlobNotFound(f"{descriptor.digest} is not in the GitHub cache")
+        if place.size != descriptor.size:
+            raise self._declare(descriptor, place)
+        return place
+
+    def _declare(self, descriptor: Descriptor, place: Location) -> BlobDamaged:
+        self._damaged.add((place.entry, descriptor.digest))
+        return BlobDamaged(f"{descriptor.digest} is damaged in the GitHub cache; it will be built anew")
+
+
+def _in_order(size: int, fetch: Callable[[int], bytes]) -> Generator[bytes, None, None]:
+    """The segments of a blob, AHEAD of them asked for at once."""
+    if size <= SEGMENT:
+        yield fetch(0) if size else b""
+        return
+    with ThreadPoolExecutor(AHEAD) as pool:
+        running: deque[Future[bytes]] = deque()
+        try:
+            for offset in range(0, size, SEGMENT):
+                running.append(pool.submit(fetch, offset))
+                if len(running) == AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+class _Segments(io.RawIOBase):
+    """The segments one after the other, as a file. What went wrong once goes wrong again: it is no end."""
+
+    def __init__(self, segments: Generator[bytes, None, None]) -> None:
+        self._segments = segments
+        self._rest = memoryview(b"")
+        self._error: CacheError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        room = memoryview(buffer).cast("B")
+        if self._error is not None:
+            raise self._error
+        if not self._rest:
+            try:
+                self._rest = memoryview(next(self._segments, b""))
+            except CacheError as error:
+                self._error = error
+                raise
+        count = min(len(room), len(self._rest))
+        room[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._segments.close()
+        super().close()

@@ -1,0 +1,61 @@
+"""The client of AWS's SDK, set up for layers: the default chain for what is not said, bounded repeats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.session import Session, get_session
+
+from layercache_ci.settings import S3Options
+from layercache_ci.store.s3_settings import S3Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+CONNECTIONS: Final = 32
+
+
+def make_client(settings: S3Settings) -> S3Client:
+    """Raises botocore's exceptions."""
+    options = settings.options
+    config = Config(
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=CONNECTIONS,
+        # four attempts, up to about seven seconds of waiting between them
+        retries={"mode": "standard", "total_max_attempts": 4},
+        request_checksum_calculation=options.checksums,
+        # what is read is verified by sha256
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if settings.path_style else "auto", "payload_signing_enabled": False},
+        user_agent_extra="layercache",
+    )
+    session = _session(options)
+    return boto3.Session(botocore_session=session).client(
+        "s3", endpoint_url=options.endpoint, config=config, verify=options.ca_bundle
+    )
+
+
+def _session(options: S3Options) -> Session:
+    session = get_session()
+    region = options.region or session.get_config_variable("region")
+    if region is None and options.endpoint is not None:
+        region = "us-east-1"  # what servers of one's own take for theirs
+    session.set_config_variable("region", region)
+    if options.access_key is not None:
+        session.set_credentials(options.access_key, options.secret_key or "", options.session_token)
+    if options.role_arn is not None:
+        _assume(session, options.role_arn)
+    return session
+
+
+def _assume(session: Session, role_arn: str) -> None:
+    """The role's credentials from now on, renewed by themselves."""
+    fetcher = AssumeRoleCredentialFetcher(
+        session.create_client, session.get_credentials(), role_arn, extra_args={"RoleSessionName": "layercache"}
+    )
+    assumed = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+    session._credentials = assumed  # type: ignore[attr-defined]  # noqa: SLF001 - the one way to set renewed ones

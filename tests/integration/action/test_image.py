@@ -1,0 +1,157 @@
+"""The image of Dockerfile, built on the lab's base: as a plugin, and for a runner that has no Python."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.lab.engines import Engine
+from tests.lab.lab import Lab
+from tests.lab.paths import CHECKOUT, LabPaths
+from tests.lab.programs import find_program
+
+pytestmark = pytest.mark.all_rows  # it is built in two minutes
+PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
+DOCKER: Final = "docker.io/library/docker:28-cli"
+"""The bases that Dockerfile names, which here are made of the lab's."""
+INSTALL: Final = "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 python3-pip"
+PARTS: Final = ("Dockerfile", ".dockerignore", "launcher", "requirements", "layercache_ci", "entrypoint.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One with a Docker daemon, whose PATH has docker and no Python."""
+
+    lab: Lab
+    engine: Engine
+    folder: Path
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {**self.engine.environment, "PATH": str(self.folder / "bin")}
+
+    @property
+    def socket(self) -> str:
+        return self.engine.environment["DOCKER_HOST"].removeprefix("unix://")
+
+    def workspace(self) -> Path:
+        folder = self.lab.scratch("workspace-")
+        (folder / "Dockerfile").write_text(f"FROM {self.lab.busybox}\nCOPY app.txt /\nRUN cat /app.txt >/copy\n")
+        (folder / "app.txt").write_text("one\n")
+        return folder
+
+    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, env={**self.environment, **environment}, cwd=environment["GITHUB_WORKSPACE"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        print(done.stdout)
+        return done
+
+
+@pytest.fixture(scope="module")
+def machine(lab: Lab) -> Iterator[Machine]:
+    engine = lab.engine("docker-containerd")
+    folder = lab.scratch("machine-")
+    try:
+        bases = folder / "bases"
+        (bases / "docker/bin").mkdir(parents=True)
+        (bases / "docker/libexec/docker/cli-plugins").mkdir(parents=True)
+        docker = LabPaths.here().docker / "usr"
+        for name in ("bin/docker", "libexec/docker/cli-plugins/docker-buildx"):
+            shutil.copy(docker / name, bases / "docker" / name)
+        (bases / "docker.Dockerfile").write_text("FROM scratch\nCOPY docker /usr/local/\n")
+        (bases / "python.Dockerfile").write_text(f"FROM {lab.debian}\nRUN {INSTALL}\n")
+        for name, tag in {"docker": DOCKER, "python": PYTHON}.items():
+            file = bases / f"{name}.Dockerfile"
+            engine.run(
+                "buildx", "build", "--load", "--network=host", "--quiet", f"--tag={tag}", f"--file={file}", bases
+            )
+        # the daemon has no bridge: what a user's `docker build` does by itself is asked for
+        (folder / "bin").mkdir()
+        wrapper = folder / "bin/docker"
+        real = shutil.which("docker", path=engine.environment["PATH"])
+        wrapper.write_text(
+            f'#!/bin/sh\n[ "$1" != build ] || {{ shift; set -- build --network=host "$@"; }}\nexec "{real}" "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        for part in PARTS:
+            copy = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copy
+            (folder / "action").mkdir(exist_ok=True)
+            copy(CHECKOUT / part, folder / "action" / part)
+        yield Machine(lab, engine, folder)
+    finally:
+        engine.remove()
+
+
+def test_a_runner_without_python_runs_in_it_and_hits_the_second_time(machine: Machine) -> None:
+    node = find_program("node", LabPaths.here())
+    assert node is not None
+    workspace = machine.workspace()
+    temp = machine.lab.scratch("temp-")
+    files = {name: temp / name for name in ("GITHUB_OUTPUT", "GITHUB_STATE")}
+    given = {
+        "GITHUB_WORKSPACE": str(workspace), "RUNNER_TEMP": str(temp), "RUNNER_TOOL_CACHE": str(temp / "tools"),
+        "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_CONTEXT": ".", "INPUT_NETWORK": "host", "INPUT_TAGS": "app:1",
+        **{name: str(path) for name, path in files.items()},
+    }  # fmt: skip
+    outputs = []
+    for _ in range(2):
+        for path in files.values():
+            path.write_text("")
+        ran = machine.run(node, machine.folder / "action/launcher/main.js", **given)
+        assert ran.returncode == 0
+        outputs.append(files["GITHUB_OUTPUT"].read_text())
+        machine.engine.run("buildx", "prune", "--all", "--force")
+    assert [_hit(text) for text in outputs] == ["false", "true"]
+    state = dict(line.split("=", 1) for line in files["GITHUB_STATE"].read_text().splitlines() if "=" in line)
+    post = machine.run(
+        node, machine.folder / "action/launcher/post.js",
+        **given, **{"STATE_launcher-image": state["launcher-image"]},
+    )  # fmt: skip
+    assert post.returncode == 0
+    assert "running in layercache-action:" in post.stdout
+
+
+def _hit(outputs: str) -> str:
+    """The value of cache-hit in a file of `name<<delimiter` entries."""
+    found = re.search(r"^cache-hit<<(\S+)\n(.*)\n\1$", outputs, re.MULTILINE)
+    assert found is not None
+    return found[2]
+
+
+def test_a_plugin_takes_its_settings_and_prints_no_commands(machine: Machine) -> None:
+    workspace = machine.workspace()
+    machine.engine.run("build", "--network=host", "--quiet", "--tag=plugin", machine.folder / "action")
+    settings = {
+        "CI": "woodpecker", "CI_COMMIT_REF": "refs/heads/main", "PLUGIN_STORE": "local:/src/.cache",
+        "PLUGIN_CONTEXT": ".", "PLUGIN_NETWORK": "host", "PLUGIN_SECRETS": "token=hush-hush", "PLUGIN_TAGS": "app:2",
+    }  # fmt: skip
+    command = [
+        "docker", "run", "--rm", "--network=host", f"--volume={machine.socket}:/var/run/docker.sock",
+        f"--volume={workspace}:/src", "--workdir=/src", *(f"--env={name}={value}" for name, value in settings.items()),
+        "plugin",
+    ]  # fmt: skip
+    ran = machine.run(*command, GITHUB_WORKSPACE=str(workspace))
+    assert ran.returncode == 0
+    assert "0 of 2 steps hit" in ran.stdout
+    assert not [line for line in ran.stdout.splitlines() if line.startswith("::")]
+    assert "hush-hush" not in ran.stdout
+    assert "app:2" in machine.engine.run("image", "ls", "--format={{.Repository}}:{{.Tag}}").stdout
+
+
+def test_it_has_what_it_builds_with(machine: Machine) -> None:
+    machine.engine.run("build", "--network=host", "--quiet", "--tag=tools", machine.folder / "action")
+    script = (
+        "docker --version && docker buildx version && buildah --version && skopeo --version && layercache --version"
+    )
+    ran = machine.engine.run("run", "--rm", "--network=host", "--user=build", "--entrypoint=sh", "tools", "-c", script)
+    assert ran.stdout.splitlines()[-1].startswith("layercache ")
+    assert len(ran.stdout.splitlines()) == 5

@@ -1,0 +1,395 @@
+"""The launcher as the runner starts it: real node, real pip, a package index."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.lab.paths import CHECKOUT, LabPaths
+from tests.lab.programs import find_program
+
+SECONDS: Final = 300
+NOWHERE: Final = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0"}
+"""No package can come from there."""
+VERSION: Final = platform.python_version()
+ENTRYPOINT: Final = """\
+import json, os, signal, sys, time
+import requests, cheroot, yaml, actions_toolkit.core
+told = {"stage": sys.argv[1], "python": sys.executable, "from": requests.__file__, "environment": dict(os.environ)}
+with open(os.environ["TOLD"], "w") as file:
+    json.dump(told, file)
+def leave(number, frame):
+    sys.exit(40 + number)
+if "WAIT" in os.environ:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    print("ready", flush=True)
+    time.sleep(120)
+sys.exit(int(os.environ.get("CODE", "0")))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A runner with a tool cache, and a checkout of an action that has our launcher and says how it was started."""
+
+    folder: Path
+    node: str
+
+    @property
+    def action(self) -> Path:
+        return self.folder / "action"
+
+    @property
+    def checkout(self) -> Path:
+        """The job's, where steps are started: of a stranger's pull request maybe."""
+        return self.folder / "checkout"
+
+    @property
+    def kept(self) -> Path:
+        """Where the launcher keeps packages."""
+        return self.folder / "tools/layercache-action"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the entrypoint saw."""
+        found: dict[str, Any] = json.loads((self.folder / "told").read_text())
+        return found
+
+    @property
+    def state(self) -> dict[str, str]:
+        """What the main step saved, as the post step gets it."""
+        lines = (self.folder / "state").read_text().splitlines()
+        return {f"STATE_{name}": value for name, _, value in (line.partition("=") for line in lines)}
+
+    def start(self, script: str = "main.js", /, **environment: str) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PYTHON"))}
+        given = {
+            **kept, "PATH": str(self.folder / "bin"), "RUNNER_TOOL_CACHE": str(self.folder / "tools"),
+            "GITHUB_STATE": str(self.folder / "state"), "TOLD": str(self.folder / "told"), **environment,
+        }  # fmt: skip
+        return subprocess.Popen(
+            [self.node, self.action / "launcher" / script],
+            cwd=self.checkout, env=given, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def run(self, script: str = "main.js", /, **environment: str) -> Ran:
+        return ended(self.start(script, **environment))
+
+    def installed(self) -> list[str]:
+        """The names of the packages in the only folder of them."""
+        (folder,) = self.kept.iterdir()
+        return sorted(found.name.partition("-")[0] for found in (folder / "packages").glob("*.dist-info"))
+
+
+def ended(process: subprocess.Popen[str]) -> Ran:
+    log, _ = process.communicate(timeout=SECONDS)
+    print(log)
+    return Ran(process.returncode, log)
+
+
+def put_python(path: Path, python: Path) -> None:
+    """A program at `path` that is this Python: a link would not find its own folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with pip, and no package of ours."""
+    folder = tmp_path_factory.mktemp("python")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin/python"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Site:
+    """A runner whose PATH is empty."""
+    node = find_program("node", LabPaths.here())
+    if node is None:
+        raise RuntimeError("node is not in the lab: make lab sets it up")
+    site = Site(tmp_path, str(node))
+    for name in ("launcher", "requirements"):
+        shutil.copytree(CHECKOUT / name, site.action / name)
+    (site.action / "entrypoint.py").write_text(ENTRYPOINT)
+    (tmp_path / "bin").mkdir()
+    # nothing of it may decide what is installed, or run
+    for module in ("pip/__init__.py", "json.py", "importlib/__init__.py", "requests.py"):
+        path = site.checkout / module
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("raise SystemExit('a file of the checkout was run')\n")
+    (site.checkout / "pyproject.toml").write_text('[tool.uv]\nrequired-version = "==0.0.1"\n')
+    return site
+
+
+@pytest.fixture
+def site(bare: Site, python: Path) -> Site:
+    """A runner that has a Python with pip on its PATH."""
+    put_python(bare.folder / "bin/python3", python)
+    return bare
+
+
+def test_the_first_time_installs_and_the_second_does_nothing(site: Site, python: Path) -> None:
+    assert site.run(**NOWHERE).code == 1  # so that the second time proves something
+    assert list(site.kept.iterdir()) == []
+    cold = site.run(**{"INPUT_S3-REGION": "x"})
+    assert cold.code == 0
+    assert f"layercache: Python {VERSION}, 11 packages installed in " in cold.log
+    assert cold.log.count("\n") == 1
+    told = site.told
+    assert (told["stage"], told["python"]) == ("main", str(python))
+    assert told["environment"]["INPUT_S3-REGION"] == "x"
+    assert Path(told["from"]).is_relative_to(site.kept)
+    assert site.run(**NOWHERE) == Ran(0, f"layercache: Python {VERSION}, its packages were there\n")
+
+
+@pytest.mark.parametrize("given", [{"INPUT_STORE": "s3://b"}, {"INPUT_S3-BUCKET": "b"}, {"LAYERCACHE_S3_BUCKET": "b"}])
+def test_only_what_the_store_needs_is_installed(site: Site, given: Mapping[str, str]) -> None:
+    assert site.run(**given).code == 0
+    found = site.installed()
+    assert {"boto3", "botocore", "s3transfer", "requests"} <= set(found)
+    assert not {"cryptography", "pygithub", "PyGithub"} & set(found)
+
+
+def test_the_comment_has_its_own(site: Site) -> None:
+    assert site.run(INPUT_COMMENT="true").code == 0
+    assert "cryptography" in site.installed()
+    assert "boto3" not in site.installed()
+
+
+def test_a_file_of_inputs_may_ask_for_them(site: Site) -> None:
+    (site.folder / "cache.yml").write_text("store: s3://bucket\n")
+    assert site.run(INPUT_CONFIG="cache.yml", GITHUB_WORKSPACE=str(site.folder)).code == 0
+    assert "boto3" in site.installed()
+
+
+def test_two_jobs_at_once(site: Site) -> None:
+    jobs = [site.start(TOLD=str(site.folder / name)) for name in ("one", "two")]
+    assert [ended(job).code for job in jobs] == [0, 0]
+    assert len(site.installed()) == 11
+    assert site.run(**NOWHERE).code == 0
+
+
+def test_what_is_half_made_is_made_anew(site: Site) -> None:
+    assert site.run().code == 0
+    (kept,) = site.kept.iterdir()
+    shutil.rmtree(kept / "packages")  # a cleaner's work
+    half = site.kept / f"{kept.name}.part-killed"
+    (half / "packages/requests").mkdir(parents=True)
+    assert site.run().code == 0
+    assert (kept / "packages/requests/__init__.py").is_file()
+    month = time.time() - 31 * 24 * 3600
+    os.utime(half, (month, month))
+    assert site.run(INPUT_COMMENT="true").code == 0
+    assert not half.exists()
+    assert kept.exists()
+
+
+def test_the_tool_cache_has_a_python_too(bare: Site, python: Path) -> None:
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[os.uname().machine]
+    put_python(bare.folder / f"tools/Python/3.9.1/{machine}/bin/python3", Path("/bin/false"))
+    put_python(bare.folder / f"tools/Python/3.12.1/{machine}/bin/python3", python)
+    put_python(bare.folder / f"tools/Python/3.15.0-alpha.1/{machine}/bin/python3", Path("/of/no/use"))
+    assert bare.run().code == 0
+    assert bare.told["python"] == str(python)
+
+
+def test_a_python_that_is_newer_than_the_lock_comes_last(site: Site) -> None:
+    """Played by a program that answers as one."""
+    old = site.folder / "bin/python3.12"
+    (site.folder / "bin/python3").rename(old)
+    answer = json.dumps({"program": "/of/no/use", "version": "3.99.0", "number": [3, 99], "kind": [], "pip": True})
+    (site.folder / "bin/python3").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (site.folder / "bin/python3").chmod(0o755)
+    assert site.run().code == 0
+    old.unlink()
+    ran = site.run()
+    assert ran.code == 1
+    assert "::error::layercache: its Python packages can't be installed" in ran.log
+
+
+def test_without_a_tool_cache_the_packages_are_kept_in_the_home(site: Site) -> None:
+    home = site.folder / "home"
+    assert site.run(RUNNER_TOOL_CACHE="", XDG_CACHE_HOME="", HOME=str(home)).code == 0
+    assert (home / ".cache/layercache-action").is_dir()
+
+
+def test_no_python_is_one_error(bare: Site) -> None:
+    put_python(bare.folder / "bin/python3", Path("/bin/false"))
+    ran = bare.run()
+    assert ran.code == 1
+    assert ran.log == (
+        "::error::layercache: there is no Python 3.11 or newer on this runner; "
+        "add `uses: actions/setup-python` with python-version 3.12 before this step\n"
+    )
+    assert bare.run("post.js") == Ran(0, "")
+
+
+def test_later_steps_can_not_run_in_an_image(bare: Site) -> None:
+    """Where a step that builds would."""
+    put_python(bare.folder / "bin/python3", Path("/bin/false"))
+    docker = bare.folder / "bin/docker"
+    docker.write_text("#!/bin/sh\n")
+    docker.chmod(0o755)
+    shutil.copy(CHECKOUT / "Dockerfile", bare.action)
+    assert "running in layercache-action:" in bare.run().log
+    ran = bare.run(INPUT_SETUP="true")
+    assert (ran.code, ran.log.startswith("::error::layercache: there is no Python 3.11 or newer")) == (1, True)
+
+
+def test_a_python_without_pip_is_one_error(bare: Site) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare.folder / "venv"], check=True)
+    put_python(bare.folder / "bin/python3", bare.folder / "venv/bin/python")
+    ran = bare.run()
+    assert ran.code == 1
+    assert "has no pip on this runner; add `uses: actions/setup-python`" in ran.log
+    assert ran.log.count("\n") == 1
+
+
+def test_a_python_without_pip_does_with_uv(bare: Site) -> None:
+    """uv is played by a program that hands its arguments to a pip: what is tested is what it is given."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare.folder / "venv"], check=True)
+    put_python(bare.folder / "bin/python3", bare.folder / "venv/bin/python")
+    uv = bare.folder / "bin/uv"
+    uv.write_text(f'#!/bin/bash\nexec "{sys.executable}" -m pip "$2" "${{@:5}}"\n')
+    uv.chmod(0o755)
+    assert bare.run().code == 0
+    assert len(bare.installed()) == 11
+
+
+def test_a_uv_that_fails_is_followed_by_pip(site: Site) -> None:
+    put_python(site.folder / "bin/uv", Path("/bin/false"))
+    assert site.run().code == 0
+    assert len(site.installed()) == 11
+
+
+def test_what_the_job_sets_for_its_own_packages_does_no_harm(site: Site) -> None:
+    foreign = {"PIP_USER": "1", "PIP_TARGET": "/nowhere", "PIP_NO_BINARY": ":all:", "PIP_REQUIRE_VIRTUALENV": "1"}
+    ran = site.run(**foreign, PYTHONPATH="/of/the/job")
+    assert ran.code == 0
+    assert site.told["environment"]["PIP_USER"] == "1"
+    assert site.told["environment"]["PYTHONPATH"].endswith(":/of/the/job")
+
+
+def test_a_file_that_is_not_the_locks_is_refused(site: Site) -> None:
+    lock = site.action / "requirements/runtime.txt"
+    lock.write_text("".join(map(_wrong, lock.read_text().splitlines(keepends=True))))
+    ran = site.run()
+    assert ran.code == 1
+    assert "::error::layercache: its Python packages can't be installed: " in ran.log
+    assert list(site.kept.iterdir()) == []
+
+
+def _wrong(line: str) -> str:
+    """A line of a lock with another hash."""
+    before, mark, after = line.partition("--hash=sha256:")
+    return f"{before}{mark}{'0' * 64}{after[64:]}" if mark else line
+
+
+def test_the_exit_code_is_the_entrypoints(site: Site) -> None:
+    assert site.run(CODE="125").code == 125
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_runners_signals_reach_it(site: Site, number: signal.Signals) -> None:
+    process = site.start(WAIT="1")
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "ready\n":
+        assert line != ""
+    process.send_signal(number)
+    assert ended(process).code == 40 + number
+
+
+def test_the_post_step_has_the_main_steps_python(site: Site, python: Path) -> None:
+    assert site.run().code == 0
+    state = site.state
+    (site.folder / "bin/python3").unlink()
+    assert site.run("post.js", **state, CODE="3") == Ran(3, "")
+    assert (site.told["stage"], site.told["python"]) == ("post", str(python))
+
+
+DOCKER: Final = """\
+#!/bin/sh
+printf '%s\\n' "$@" "$LAYERCACHE_SECRET_0" >"$TOLD"
+for word; do
+    case $word in
+        --iidfile=*) printf sha256:1 >"${word#*=}" ;;
+        --metadata-file=*) printf '{\\n"containerimage.digest": "sha256:2"}' >"${word#*=}" ;;
+    esac
+done
+exit "${CODE:-0}"
+"""
+
+
+@pytest.mark.parametrize(("system", "name"), [("darwin", "macOS"), ("win32", "Windows")])
+def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: str) -> None:
+    """By a node that says that it runs there, and a docker that says how it was called."""
+    other = bare.folder / "other.js"
+    other.write_text(f"Object.defineProperty(process, 'platform', {{value: '{system}'}});\n")
+    docker = bare.folder / "bin" / ("docker.exe" if system == "win32" else "docker")
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    given = {
+        "NODE_OPTIONS": f"--require={other}", "GITHUB_OUTPUT": str(bare.folder / "output"),
+        "RUNNER_TEMP": str(bare.folder),
+        "INPUT_TAGS": "a:1,b:2\nc:3", "INPUT_BUILD-ARGS": "A=1,2\nB=x y", "INPUT_PUSH": "true", "INPUT_LOAD": "false",
+        "INPUT_FILE": "sub/Dockerfile", "INPUT_SECRETS": "token=hush=hush",
+    }  # fmt: skip
+    assert bare.run(**given) == Ran(
+        0, f"layercache: {name}: the image is built without a cache, which there is on Linux runners only\n"
+    )
+    words = (bare.folder / "told").read_text().splitlines()
+    own = [word for word in words if not word.startswith(("--iidfile=", "--metadata-file="))]
+    assert own == [
+        "buildx", "build", "--file=sub/Dockerfile", "--push", "--build-arg=A=1,2", "--build-arg=B=x y",
+        "--tag=a:1", "--tag=b:2", "--tag=c:3", "--secret=id=token,env=LAYERCACHE_SECRET_0", ".", "hush=hush",
+    ]  # fmt: skip
+    outputs = (bare.folder / "output").read_text()
+    assert re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", outputs, re.MULTILINE | re.DOTALL)[0][::2] == (
+        "imageid",
+        "sha256:1",
+    )
+    assert "\nsha256:2\n" in outputs
+    assert bare.run(**given, CODE="3").code == 3
+    assert bare.run(**given, INPUT_CONTAINERFILES="x").code == 1
+    assert bare.run("post.js", **given) == Ran(0, "")
+
+
+def test_elsewhere_later_steps_build_without_a_cache(bare: Site) -> None:
+    other = bare.folder / "other.js"
+    other.write_text("Object.defineProperty(process, 'platform', {value: 'darwin'});\n")
+    assert bare.run(NODE_OPTIONS=f"--require={other}", INPUT_SETUP="true") == Ran(
+        0, "layercache: macOS: later steps build without a cache, which there is on Linux runners only\n"
+    )
+
+
+def test_the_action_itself_starts(site: Site) -> None:
+    """With no more packages than it is given."""
+    shutil.rmtree(site.action)
+    site.action.mkdir()
+    for name in ("launcher", "requirements", "layercache_ci", "entrypoint.py"):
+        (site.action / name).symlink_to(CHECKOUT / name)
+    ran = site.run(INPUT_ENGINE="none such")
+    assert ran.code == 2
+    assert ran.log.splitlines()[-1].startswith("::error::engine: 'none such' is none of its values")

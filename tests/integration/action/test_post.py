@@ -1,0 +1,187 @@
+"""The post step as the runner runs it, with real processes that save in the background: in a session of their own, and
+children of somebody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from layercache_ci.report.model import Report, Seconds
+from tests.integration.action.test_main import obeyed
+
+SECONDS = 60
+ROOT = Path(__file__).parents[3]
+BEFORE = Report("buildah", "1", "image store", warnings=("the main step told of this",))
+DONE = replace(BEFORE, saved=True, bytes_saved=4_500_000, seconds=Seconds(save=1.25)).warn("one blob was damaged")
+SAVE = 'sleep 1; echo "::error::from the save"; mv done.json report.json; printf "saved"'
+LINE = "layercache: 4.5 MB saved in 1.2 s"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post step that ended."""
+
+    code: int
+    log: str
+    summary: str
+
+
+@dataclass(slots=True)
+class Job:
+    folder: Path
+    saver: subprocess.Popen[bytes] | None = None
+
+    def save(self, script: str) -> int:
+        """Start what saves, as the main step leaves it; its process ID."""
+        with (self.folder / "save.log").open("ab") as log:
+            self.saver = subprocess.Popen(
+                ["bash", "-c", script], cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        return self.saver.pid
+
+    def post(self, *, state: dict[str, str] | None = None, **environment: str) -> Post:
+        """With the state that the main step saved, where there is any."""
+        given = {f"STATE_{name}": value for name, value in (state or {}).items()}
+        summary = self.folder / "summary"
+        summary.write_text("before\n")
+        done = subprocess.run(
+            [sys.executable, ROOT / "entrypoint.py", "post"],
+            env={"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary), **given, **environment},
+            cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        print(done.stdout, done.stderr)
+        assert done.stderr == ""
+        return Post(done.returncode, done.stdout, summary.read_text())
+
+    def state(self, pid: int | str, **more: str) -> dict[str, str]:
+        return {
+            "pid": str(pid), "report": str(self.folder / "report.json"), "log": str(self.folder / "save.log"),
+            "summary": "short", "comment": "", "warnings": "1", **more,
+        }  # fmt: skip
+
+
+def assert_gone(group: int) -> None:
+    """Nothing of a process group runs on. The dead count as gone: an orphan is waited for by the machine's first
+    process, which in a container may never do so."""
+    end = time.monotonic() + SECONDS
+    while running := [pid for pid, state, its in processes() if its == group and state not in "ZX"]:
+        assert time.monotonic() < end, f"still running: {running}"
+        time.sleep(0.05)
+
+
+def processes() -> Iterator[tuple[int, str, int]]:
+    """Process ID, state letter and process group of each (proc_pid_stat(5))."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _parent, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            yield int(folder.name), state, int(group)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    BEFORE.write(tmp_path / "report.json")
+    DONE.write(tmp_path / "done.json")
+    found = Job(tmp_path)
+    yield found
+    if found.saver is not None:
+        if found.saver.poll() is None:
+            os.killpg(found.saver.pid, signal.SIGKILL)
+        found.saver.wait()
+
+
+def test_it_waits_shows_the_log_and_adds_what_was_saved(job: Job) -> None:
+    post = job.post(state=job.state(job.save(SAVE)))
+    assert post.code == 0
+    assert post.summary == f"before\n\n{LINE}\n"
+    assert obeyed(post.log) == [
+        "::group::layercache: what the save said", "::endgroup::", "::warning::one blob was damaged",
+    ]  # fmt: skip
+    lines = post.log.splitlines()
+    assert lines[0].startswith("layercache: waiting for the save (process ")
+    assert lines[2].startswith("::stop-commands::")
+    assert lines[3:5] == ["::error::from the save", "saved"]
+    assert lines[-1] == LINE
+
+
+def test_a_save_that_was_done_long_ago_is_not_waited_for(job: Job) -> None:
+    pid = job.save(SAVE)
+    assert job.saver is not None
+    job.saver.wait()
+    post = job.post(state=job.state(pid))
+    assert "waiting" not in post.log
+    assert post.log.splitlines()[-1] == LINE
+
+
+def test_no_summary_where_none_is_wanted(job: Job) -> None:
+    post = job.post(state=job.state(job.save(SAVE), summary="off"))
+    assert (post.code, post.summary) == (0, "before\n")
+    assert LINE in post.log
+
+
+@pytest.mark.parametrize("script", ["sleep 600", "trap '' INT; sleep 600 & wait; wait"])
+def test_a_stuck_save_is_stopped_in_the_end(job: Job, script: str) -> None:
+    post = job.post(state=job.state(job.save(script)), LAYERCACHE_POST_TIMEOUT="1s")
+    assert post.code == 0
+    how = "killed" if "trap" in script else "ended"
+    stopped, unsaved = obeyed(post.log)
+    assert stopped.startswith(f"::warning::the save took more than 1 s and was stopped ({how})")
+    assert unsaved.startswith("::warning::the save did not come to its end")
+    assert job.saver is not None
+    assert job.saver.wait(SECONDS) < 0
+    assert_gone(job.saver.pid)
+
+
+def test_a_save_that_died_is_a_warning(job: Job) -> None:
+    pid = job.save("echo uploading; kill -KILL $$")
+    assert job.saver is not None
+    job.saver.wait()
+    post = job.post(state=job.state(pid))
+    assert post.code == 0
+    assert "uploading\n" in post.log
+    assert obeyed(post.log)[-1] == "::warning::the save did not come to its end; what it had finished stays"
+    assert post.summary.endswith("layercache: the save did not come to its end\n")
+
+
+def test_another_process_with_its_number_is_let_alone(job: Job) -> None:
+    (job.folder / "save.log").write_text("")
+    with subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_session=True) as other:
+        post = job.post(state=job.state(other.pid), LAYERCACHE_POST_TIMEOUT="1s")
+        assert other.poll() is None
+        other.kill()
+    assert post.code == 0
+    assert "waiting" not in post.log
+
+
+def test_what_was_saved_by_the_main_step_itself_is_one_line(job: Job) -> None:
+    DONE.write(job.folder / "report.json")
+    post = job.post(state=job.state("", log="", warnings="2"))
+    assert (post.code, post.log, post.summary) == (0, f"{LINE}\n", "before\n")
+
+
+def test_a_main_step_that_never_ran_leaves_nothing_to_say(job: Job) -> None:
+    post = job.post()
+    assert (post.code, post.log, post.summary) == (0, "", "before\n")
+
+
+@pytest.mark.parametrize("report", ["", "{}"])
+def test_faults_are_warnings(job: Job, report: str) -> None:
+    (job.folder / "report.json").write_text(report)
+    post = job.post(state=job.state("", log=""))
+    assert post.code == 0
+    (command,) = obeyed(post.log)
+    assert command.startswith("::warning::post: ")
+
+
+def test_a_wrong_timeout_is_named_and_the_usual_one_taken(job: Job) -> None:
+    post = job.post(state=job.state(job.save(SAVE)), LAYERCACHE_POST_TIMEOUT="soon")
+    assert obeyed(post.log)[0].startswith("::warning::LAYERCACHE_POST_TIMEOUT: 'soon' is no age")
+    assert post.log.splitlines()[-1] == LINE

@@ -1,0 +1,117 @@
+"""`setup: true`: what `docker buildx bake` and `docker compose build` build is cached too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeEngine
+from tests.integration.action.test_main import Site, site
+from tests.integration.action.test_setup import Job, set_up
+from tests.lab.engines import Engine
+from tests.lab.install_buildkit import COMPOSE
+
+__all__ = ["site"]
+on_docker = pytest.mark.parametrize("site", ["docker-containerd"], indirect=True)
+
+
+def bake(site: Site) -> str:
+    """A bake file of two targets; the command."""
+    target = {"network": "host", "entitlements": ["network.host"]}
+    targets = {"web": {**target, "tags": ["web:1"]}, "api": {**target, "context": "api", "tags": ["api:1"]}}
+    (site.workspace / "docker-bake.json").write_text(json.dumps({"target": targets}))
+    return "docker buildx bake --allow network.host web api"
+
+
+def compose(site: Site) -> str:
+    """The same of compose's."""
+    build = {"network": "host"}
+    services = {
+        "web": {"image": "web:1", "build": {**build, "context": "."}},
+        "api": {"image": "api:1", "build": {**build, "context": "api"}},
+    }
+    (site.workspace / "compose.yaml").write_text(json.dumps({"services": services}))
+    return "docker compose build"
+
+
+def job(site: Site, engine: Engine, **inputs: str) -> Job:
+    """With compose, and a second thing to build."""
+    plugins = engine.folder / "plugins"
+    plugins.mkdir()
+    (plugins / "docker-compose").symlink_to(site.lab.paths.docker / COMPOSE)
+    file = engine.folder / "docker/config.json"
+    config = json.loads(file.read_text())
+    config["cliPluginsExtraDirs"].append(str(plugins))
+    file.write_text(json.dumps(config))
+    (site.workspace / "api").mkdir(exist_ok=True)
+    (site.workspace / "api/Dockerfile").write_text(f"FROM {site.lab.busybox}\nRUN echo api >/api\n")
+    return set_up(site, engine, **inputs)
+
+
+@on_docker
+@pytest.mark.parametrize("command", [bake, compose], ids=lambda command: command.__name__)
+def test_each_target_is_cached(site: Site, make_engine: MakeEngine, command: Callable[[Site], str]) -> None:
+    for outcome in ("🟥 miss", "🟩 hit"):
+        found = job(site, make_engine(site.kind))
+        assert found.run(command(site)).returncode == 0
+        assert found.run("docker image inspect web:1 api:1").returncode == 0
+        summary = found.post()[1]
+        assert (summary.count(outcome), summary.count("steps hit")) == (3, 2)
+        assert Path(found.step.state["setup"]).exists() is False
+
+
+@on_docker
+@pytest.mark.parametrize("command", [bake, compose], ids=lambda command: command.__name__)
+def test_a_target_that_fails_fails_the_command(
+    site: Site, make_engine: MakeEngine, command: Callable[[Site], str]
+) -> None:
+    found = job(site, make_engine(site.kind))
+    (site.workspace / "api/Dockerfile").write_text(f"FROM {site.lab.busybox}\nRUN echo hello; exit 7\n")
+    failed = found.run(command(site))
+    assert failed.returncode == 1
+    assert "hello" in failed.stderr
+    assert "the build failed with exit code 1" in found.post()[1]
+
+
+@on_docker
+def test_what_is_built_on_another_target_is_the_real_programs(site: Site, make_engine: MakeEngine) -> None:
+    found = job(site, make_engine(site.kind))
+    targets = {"a": {"context": "api", "network": "host"}, "b": {"contexts": {"x": "target:a"}, "network": "host"}}
+    (site.workspace / "docker-bake.json").write_text(json.dumps({"target": targets}))
+    built = found.run("docker buildx bake --allow network.host b")
+    assert built.returncode == 0
+    assert "layercache: built without the cache: the target b is built on another one\n" in built.stderr
+
+
+@on_docker
+def test_compose_builds_what_was_asked_for_as_it_is_written(site: Site, make_engine: MakeEngine) -> None:
+    found = job(site, make_engine(site.kind))
+    build = {"network": "host", "context": ".", "args": {"A": "$${X}"}}
+    services = {
+        "web": {"image": "web:1", "build": build, "depends_on": ["api"]},
+        "api": {"image": "api:1", "build": {"context": "api"}},
+    }
+    (site.workspace / "compose.yaml").write_text(json.dumps({"services": services}))
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nARG A\nRUN test \"$A\" = '${{X}}'\n")
+    built = found.run("docker compose build web")
+    assert (built.returncode, "built without the cache" in built.stderr) == (0, False)
+    assert found.run("docker image inspect api:1").returncode == 1
+    assert found.post()[1].count("steps hit") == 1
+
+
+@on_docker
+def test_a_secret_of_composes_own_file_is_given(site: Site, make_engine: MakeEngine) -> None:
+    found = job(site, make_engine(site.kind))
+    (site.workspace / ".env").write_text("TOK=hidden\n")
+    web = {"image": "web:1", "build": {"network": "host", "context": ".", "secrets": ["tok"]}}
+    project = {"services": {"web": web}, "secrets": {"tok": {"environment": "TOK"}}}
+    (site.workspace / "compose.yaml").write_text(json.dumps(project))
+    (site.workspace / "Dockerfile").write_text(
+        f"FROM {site.lab.busybox}\nRUN --mount=type=secret,id=tok,required=true grep -q hidden /run/secrets/tok\n"
+    )
+    built = found.run("docker compose build web")
+    assert built.returncode == 0
+    assert "the target web has a secret of TOK" in built.stderr

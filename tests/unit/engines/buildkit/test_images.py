@@ -1,0 +1,92 @@
+"""What a reference means, with a `docker` that says what the test wants."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from layercache_ci.dockerfile.plan import BaseImage
+from layercache_ci.engines.buildkit.images import Resolver, chain_id
+
+PLATFORM = "linux/amd64"
+DIFF_IDS = [f"sha256:{digit * 64}" for digit in "12"]
+CONFIG = {"Env": ["B=1", "A=x=y", "B=2"], "WorkingDir": "/w", "User": "u", "Shell": ["s"], "OnBuild": ["RUN a"]}
+IMAGE = {"os": "linux", "architecture": "amd64", "config": CONFIG, "rootfs": {"type": "layers", "diff_ids": DIFF_IDS}}
+LOCAL = [{"Os": "linux", "Architecture": "amd64", "Config": CONFIG, "RootFS": {"Layers": DIFF_IDS[:1]}}]
+INDEX = {
+    "manifests": [
+        {"digest": "sha256:wrong", "platform": {"os": "linux", "architecture": "arm64"}},
+        {"digest": "sha256:right", "platform": {"os": "linux", "architecture": "amd64"}},
+        {"digest": "sha256:proof", "platform": {"os": "unknown", "architecture": "unknown"}},
+    ]
+}
+RAW = "buildx imagetools inspect --builder=b --raw"
+FORMAT = "buildx imagetools inspect --builder=b --format {{json .Image}}"
+
+
+def resolver(
+    folder: Path, answers: Mapping[str, object], *, local_first: bool = False, pull: bool = False, known: bool = False
+) -> Resolver:
+    """`answers` by the words of the command; any other fails."""
+    cases = "\n".join(f"'{words}') echo '{json.dumps(value)}';;" for words, value in answers.items())
+    program = folder / "docker"
+    program.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}\n*) echo "not there" >&2; exit 1;;\nesac\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    def remembered(reference: str) -> BaseImage | None:
+        return BaseImage(reference, "remembered") if known else None
+
+    return Resolver("b", local_first, {"PATH": f"{folder}:/bin"}, remembered, pull)
+
+
+def test_the_image_of_one_platform_is_chosen_from_an_index(tmp_path: Path) -> None:
+    answers = {f"{RAW} host:5000/name:tag": INDEX, f"{FORMAT} host:5000/name@sha256:right": IMAGE}
+    found = resolver(tmp_path, answers).resolve("host:5000/name:tag", PLATFORM)
+
+    assert (found.identity, found.triggers) == (chain_id(DIFF_IDS), ("RUN a",))
+    assert (found.working_dir, found.user, found.shell) == ("/w", "u", ("s",))
+    assert list(found.environment.items()) == [("A", "x=y"), ("B", "2")]
+
+
+def test_an_image_of_one_platform_is_taken_as_it_is(tmp_path: Path) -> None:
+    answers = {f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
+
+    assert resolver(tmp_path, answers).resolve("name", PLATFORM).identity == chain_id(DIFF_IDS)
+
+
+def test_the_daemons_own_image_comes_first_unless_it_is_another_platforms_or_pull_is_asked(tmp_path: Path) -> None:
+    answers = {"image inspect name": LOCAL, f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
+
+    def chosen(platform: str = PLATFORM, *, pull: bool = False) -> str:
+        return resolver(tmp_path, answers, local_first=True, pull=pull).resolve("name", platform).identity
+
+    assert chosen() == DIFF_IDS[0]
+    assert chosen("linux/arm64") == chosen(pull=True) == chain_id(DIFF_IDS)
+
+
+def test_without_a_registry_the_newest_build_knows(tmp_path: Path) -> None:
+    found = resolver(tmp_path, {}, known=True).resolve("name", PLATFORM)
+    assert found.identity == "remembered"
+    assert "not there" in found.note
+    unknown = resolver(tmp_path, {}).resolve("name", PLATFORM)
+    assert (unknown.identity, "not planned" in unknown.note) == ("", True)
+    other = resolver(tmp_path, {f"{RAW} name": INDEX}).resolve("name", "linux/s390x")
+    assert "name has no image for linux/s390x" in other.note
+
+
+def test_an_image_without_layers_is_scratch(tmp_path: Path) -> None:
+    answers = {f"{RAW} name": {"config": {}}, f"{FORMAT} name": {"config": {}, "rootfs": {"diff_ids": None}}}
+
+    assert resolver(tmp_path, answers).resolve("name", PLATFORM).identity == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(1, DIFF_IDS[0]), (2, "sha256:9932074217c35353d2e03a3f5a86549f7c67bfeb0ba53e23d69f4d4c8f7958f5")],
+)
+def test_chain_ids(count: int, expected: str) -> None:
+    assert chain_id(DIFF_IDS[:count]) == expected

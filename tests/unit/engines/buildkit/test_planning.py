@@ -1,0 +1,135 @@
+"""What settings, environment and options make of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.buildkit.planning import make_plan
+from layercache_ci.errors import InputError, PlanError
+from layercache_ci.settings import BuildSettings, Machine
+from tests.unit.dockerfile.planning import Images
+
+DOCKERFILE = "FROM image\nCOPY file /\nRUN a\nWORKDIR /w\n"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "file").write_text("")
+    return folder
+
+
+def planned(context: Path, *options: str, environment: Mapping[str, str] | None = None, **settings: Any) -> Plan:
+    machine = Machine({"HOME": str(context.parent), **(environment or {})}, 0, 1, terminal=False)
+    return make_plan(BuildSettings(context=str(context), engine_options=options, **settings), machine, Images())
+
+
+def moved(before: Plan, after: Plan) -> str:
+    return "".join("=" if key in before.chain(0) else "!" for key in after.chain(0)[1:])
+
+
+def test_options_count_alike_before_and_behind_the_dashes(context: Path) -> None:
+    before = planned(context)
+
+    assert planned(context, network="host").chain(0) == planned(context, "--network", "host").chain(0)
+    assert planned(context, shm_size="64m").chain(0) == planned(context, "--shm-size=65536k").chain(0)
+    for option in ("--network=none", "--shm-size=1m", "--ulimit=nofile=5", "--cgroup-parent=p", "--add-host=a:1.2.3.4"):
+        assert moved(before, planned(context, option)) == "=!!", option
+    assert planned(context, "--network=default").chain(0) == before.chain(0)
+
+
+def test_of_hosts_only_the_names_count_and_limits_as_they_are_meant(context: Path) -> None:
+    assert planned(context, "--add-host=a:1.2.3.4").chain(0) == planned(context, "--add-host=a=5.6.7.8").chain(0)
+    assert planned(context, "--ulimit=nofile=5").chain(0) == planned(context, "--ulimit=nofile=5:5").chain(0)
+    pair = ("--ulimit=nofile=5", "--ulimit=core=1")
+    assert planned(context, *pair).chain(0) == planned(context, *reversed(pair)).chain(0)
+
+
+def test_what_changes_no_key_changes_nothing_and_what_nobody_knows_keeps_caches_apart(context: Path) -> None:
+    before = planned(context)
+    neutral = ("--tag", "x:y", "--provenance=false", "--allow", "network.host", "--load", "--label=a=b")
+
+    assert planned(context, *neutral) == before
+    assert planned(context, "--brand-new=option").namespace != before.namespace
+    assert planned(context, cache_version="2").namespace != before.namespace
+    assert planned(context, platform="linux/arm64").namespace.startswith("buildkit-linux-arm64-")
+
+
+def test_the_frontend_keeps_caches_apart(context: Path) -> None:
+    before = planned(context)
+    given = planned(context, build_args={"BUILDKIT_SYNTAX": "docker/dockerfile:1"})
+    (context / "Dockerfile").write_text(f"# syntax=docker/dockerfile:1\n{DOCKERFILE}")
+
+    assert planned(context).namespace == given.namespace
+    assert given.namespace != before.namespace
+
+
+def test_the_environment_gives_the_time(context: Path) -> None:
+    before = planned(context)
+    timed = planned(context, environment={"SOURCE_DATE_EPOCH": "7"})
+
+    assert moved(before, timed) == "==!"
+    assert planned(context, build_args={"SOURCE_DATE_EPOCH": "07"}).chain(0) == timed.chain(0)
+    assert planned(context, build_args={"SOURCE_DATE_EPOCH": "context"}).chain(0) == before.chain(0)
+
+
+def test_arguments_of_buildkits_own(context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        "FROM image AS last\nRUN --mount=type=cache,target=/c a\nARG TARGETSTAGE\nRUN b\n"
+    )
+    before = planned(context)
+
+    assert moved(before, planned(context, build_args={"BUILDKIT_CACHE_MOUNT_NS": "x"})) == "!!"
+    assert moved(before, planned(context, build_args={"BUILDKIT_SANDBOX_HOSTNAME": "x"})) == "!!"
+    assert moved(before, planned(context, build_args={"TARGETSTAGE": "x"})) == "=!"
+    assert moved(before, planned(context, target="last")) == "=="
+
+
+def test_stages_whose_cache_is_ignored(context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM image AS one\nRUN a\nFROM one AS two\nRUN b\n")
+    plan = planned(context, "--no-cache-filter", "One,three")
+
+    assert [step.forced for step in plan.links(1)] == [True, False]
+
+
+def test_the_dockerfile_is_buildkits(context: Path) -> None:
+    (context / "Containerfile").write_text("FROM image\n")
+    assert len(planned(context).chain(0)) == 4
+    (context / "Dockerfile").rename(context / "dockerfile")
+    assert len(planned(context).chain(0)) == 4
+    assert len(planned(context, file=str(context / "Containerfile")).chain(0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "message"),
+    [
+        ((), {"platform": "linux/amd64,linux/arm64"}, "build one platform at a time"),
+        ((), {"file": "-"}, "write the Dockerfile into a file"),
+        (("--target", "x"), {}, "--target stands behind --"),
+        ((), {"build_args": {"SOURCE_DATE_EPOCH": "stage"}}, "write seconds"),
+    ],
+)
+def test_what_can_not_be_planned_says_what_to_do(
+    context: Path, options: tuple[str, ...], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        planned(context, *options, **settings)
+
+
+def test_a_context_that_the_engine_fetches_is_not_planned() -> None:
+    with pytest.raises(PlanError, match="the engine fetches the context"):
+        make_plan(BuildSettings(context="https://example.org/a.git"), Machine({}, 0, 1, terminal=False), Images())
+
+
+def test_wrong_input_is_named(context: Path) -> None:
+    with pytest.raises(InputError, match="--shm-size 'much'"):
+        planned(context, shm_size="much")
+    with pytest.raises(InputError, match="nowhere: No such file or directory; name the Dockerfile with --file"):
+        planned(context, file=str(context / "nowhere"))

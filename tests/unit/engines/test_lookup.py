@@ -1,0 +1,99 @@
+"""What is asked of a store before a build, and what is made of its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.lookup import Lookup, look_up
+from layercache_ci.engines.protocol import Saved
+from layercache_ci.errors import StoreUnavailable
+from layercache_ci.store.local import LocalStore
+from layercache_ci.store.model import Step, StepRecord
+from tests.unit.dockerfile.planning import plan_of
+
+TEXT = "FROM base AS a\nRUN touch /a\nFROM base\nCOPY --from=a /a /a\nCOPY file /file\n"
+
+
+class Asked(LocalStore):
+    """A store that notes for which stages it is asked for the newest record."""
+
+    stages: list[str]
+
+    def newest(self, namespace: str, stage: str) -> StepRecord | None:
+        self.stages.append(stage)
+        return super().newest(namespace, stage)
+
+
+def planned(folder: Path, file: str) -> Plan:
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(TEXT)
+    (folder / "file").write_text(file)
+    return plan_of(folder)
+
+
+def opened(folder: Path, *plans: Plan) -> Asked:
+    """With a record of each stage, as builds of these plans left them one after the other."""
+    store = Asked(folder)
+    store.stages = []
+    for number, plan in enumerate(plans):
+        for index in plan.stages:
+            keys = plan.chain(index)
+            steps = tuple(Step(key, "RUN", key, {}) for key in keys)
+            store.put_record(StepRecord(plan.namespace, plan.stage_id(index), steps, f"2026-01-0{number + 1}", "test"))
+    return store
+
+
+def test_a_stage_that_is_held_whole_is_asked_for_once(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", "1")
+    store = opened(tmp_path / "store", plan)
+
+    found = look_up(plan, store)
+
+    assert store.stages == []
+    assert {index: match.depth for index, match in found.matches.items()} == {0: 2, 1: 3}
+    assert found.newest == {index: match.record for index, match in found.matches.items()}
+
+
+def test_of_a_stage_that_changed_the_newest_record_is_asked_for_too(tmp_path: Path) -> None:
+    """A build before the last one went as far with it; the last one explains the miss."""
+    before, last, now = (planned(tmp_path / name, name) for name in ("1", "2", "3"))
+    store = opened(tmp_path / "store", before, last)
+
+    found = look_up(now, store)
+
+    assert store.stages == [now.stage_id(1)]
+    assert found.matches[1].depth == 2
+    assert [step.key for step in found.newest[1].chain] == list(last.chain(1))
+
+
+def test_what_is_not_there_is_no_match(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", "1")
+    store = opened(tmp_path / "store")
+
+    found = look_up(plan, store)
+
+    assert (found.matches, found.newest, found.warnings) == ({}, {}, [])
+    assert store.stages == [plan.stage_id(0), plan.stage_id(1)]
+
+
+def test_a_fault_is_a_warning_and_no_match(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", "1")
+    (tmp_path / "store").write_text("no folder")
+
+    found = look_up(plan, opened(tmp_path / "store"))
+
+    assert (found.matches, found.newest) == ({}, {})
+    assert len(found.warnings) == 2
+
+
+class Full(LocalStore):
+    """A store that can't be tidied up."""
+
+    def collect(self) -> int:
+        raise StoreUnavailable("no")
+
+
+def test_what_is_saved_stays_saved_where_the_store_can_not_be_tidied_up(tmp_path: Path) -> None:
+    saved = Lookup().keep(Full(tmp_path), Saved(records=2, size=7, warnings=("one",)))
+    assert saved == Saved(records=2, size=7, warnings=("one", "the store may grow past its size limit: no"))

@@ -1,0 +1,83 @@
+"""An upload in parts, to a client that is none: what goes wrong can't be had from a real server on time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layercache_ci.settings import S3Options
+from layercache_ci.store.s3_connection import UPLOAD_PART, Connection, read_at
+from layercache_ci.store.s3_settings import S3Settings
+
+PARTS = 100
+
+
+class Refused(Exception):
+    """By the server."""
+
+
+class Client:
+    """Refuses the part of that number, and holds every other back until it was."""
+
+    def __init__(self, refused: int) -> None:
+        self.refused = refused
+        self.parts: list[int] = []
+        self.calls: list[str] = []
+        self._over = threading.Event()
+
+    def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+        return {"UploadId": "1"}
+
+    def upload_part(self, *, PartNumber: int, Body: bytearray, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's
+        self.parts.append(PartNumber)
+        if PartNumber == self.refused:
+            self._over.set()
+            raise Refused(str(PartNumber))
+        if self.refused:
+            self._over.wait(60)
+            time.sleep(0.2)  # long enough for whoever waits to hear of it
+        return {"ETag": f"{PartNumber}:{len(Body)}"}
+
+    def complete_multipart_upload(self, *, MultipartUpload: Any, **_: Any) -> None:  # noqa: N803 - as above
+        self.calls.append(f"complete {len(MultipartUpload['Parts'])}")
+
+    def abort_multipart_upload(self, **_: Any) -> None:
+        self.calls.append(f"abort after {len(self.parts)}")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    with (tmp_path / "file").open("w+b") as file:
+        file.truncate(UPLOAD_PART * PARTS - 5)
+        yield file.fileno()
+
+
+def upload(client: Client, file: int) -> None:
+    connection = Connection(S3Settings("bucket", "", S3Options()))
+    connection._client = client  # type: ignore[assignment]
+    connection.upload("name", file, UPLOAD_PART * PARTS - 5)
+
+
+def test_all_parts_make_the_object(file: int) -> None:
+    client = Client(0)
+    upload(client, file)
+    assert sorted(client.parts) == list(range(1, PARTS + 1))
+    assert client.calls == [f"complete {PARTS}"]
+
+
+def test_after_a_part_that_was_refused_no_other_is_begun(file: int) -> None:
+    client = Client(1)
+    with pytest.raises(Refused):
+        upload(client, file)
+    assert client.calls == [f"abort after {len(client.parts)}"], "when none was under way any more"
+    assert len(client.parts) < PARTS
+
+
+def test_what_is_read_of_a_file_ends_where_it_ends(file: int) -> None:
+    assert len(read_at(file, UPLOAD_PART * (PARTS - 1), UPLOAD_PART)) == UPLOAD_PART - 5
+    assert read_at(file, UPLOAD_PART * PARTS, 10) == b""
