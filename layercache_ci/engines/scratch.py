@@ -67,8 +67,10 @@ def new_place(scratch: Path) -> Place:
     for lock in scratch.glob("*.lock"):
         _sweep(lock)
     lock = scratch / f"{time.time_ns():x}-{os.getpid()}.lock"
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    unlocked = lock.with_suffix(".new")  # under its name before it is locked, another build would take it for left over
+    handle = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unlocked.rename(lock)
     return Place(lock, handle)
 
 

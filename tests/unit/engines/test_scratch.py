@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from pathlib import Path
+
+import pytest
 
 from layercache_ci.engines.scratch import KEPT_SECONDS, Place, new_place
 
@@ -33,6 +36,24 @@ def test_what_a_dead_process_left_is_removed_and_what_is_in_use_stays(tmp_path: 
     assert not dead.image_store.exists()
     assert not unfinished.exists()
     assert (alive.root / "file").exists()
+
+
+def test_a_build_that_begins_while_a_place_is_made_does_not_remove_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_it = fcntl.flock
+    others: list[Place] = []
+
+    def flock(handle: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock_it)
+        others.append(new_place(tmp_path))
+        lock_it(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    places = [new_place(tmp_path), *others, new_place(tmp_path)]
+
+    assert len(places) == 3
+    assert sorted(tmp_path.iterdir()) == sorted(place.lock for place in places)
 
 
 def test_what_is_kept_stays_for_a_day(tmp_path: Path) -> None:
