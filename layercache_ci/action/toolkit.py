@@ -1,29 +1,36 @@
 """GitHub's toolkit for actions: what a step says to the runner. The only module that knows actions_toolkit.
 
-It is imported when it is first used, since its import takes longer than all of ours. Beside it stands what it lacks:
-the job summary, and the bracket around output that is not ours (docs.github.com, "Workflow commands").
+Of it the two modules that write commands and the runner's files: its `core`, which stands above them, loads an HTTP
+client as well, which takes longer than all of ours. Beside them stands what it lacks: the job summary, and the bracket
+around output that is not ours (docs.github.com, "Workflow commands").
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from actions_toolkit.command import issue_command  # type: ignore[import-untyped]
+from actions_toolkit.file_command import (  # type: ignore[import-untyped]
+    issue_file_command,
+    prepare_key_value_message,
+)
 
 from layercache_ci.errors import EngineError
 
 
 def set_output(name: str, value: str) -> None:
     """Raises EngineError where the runner's file can't be written."""
-    _call("set_output", name, value)
+    _give("OUTPUT", "set-output", name, value)
 
 
 def save_state(name: str, value: str) -> None:
     """For the post step, which finds it by get_state. Raises EngineError as above."""
-    _call("save_state", name, value)
+    _give("STATE", "save-state", name, value)
 
 
 def get_state(name: str, environment: Mapping[str, str]) -> str:
@@ -33,40 +40,43 @@ def get_state(name: str, environment: Mapping[str, str]) -> str:
 
 def export_variable(name: str, value: str) -> None:
     """For the later steps of the job. Raises EngineError as above."""
-    _call("export_variable", name, value)
+    _give("ENV", "set-env", name, value)
 
 
 def add_path(folder: str) -> None:
     """To the front of PATH for the later steps of the job. Raises EngineError as above."""
-    _call("add_path", folder)
+    if os.environ.get("GITHUB_PATH"):
+        _into("PATH", folder)
+    else:
+        _command("add-path", folder)
 
 
 def add_mask(value: str) -> None:
     """From now on the runner's log shows `***` for it, and for each of its lines."""
     if value.strip():
-        _call("set_secret", value)
+        _command("add-mask", value)
 
 
 def error(text: str) -> None:
-    _call("error", text)
+    _command("error", text)
 
 
 def warning(text: str) -> None:
-    _call("warning", text)
+    _command("warning", text)
 
 
 def notice(text: str) -> None:
-    _call("notice", text)
+    _command("notice", text)
 
 
 @contextmanager
 def group(title: str) -> Iterator[None]:
     """What is printed within is folded in the log."""
-    _call("start_group", title)
+    _command("group", title)
     try:
         yield
     finally:
-        _call("end_group")
+        _command("endgroup")
 
 
 @contextmanager
@@ -95,12 +105,22 @@ def _line(text: str) -> None:
     sys.stdout.flush()
 
 
-def _call(function: str, *arguments: Any) -> None:
-    from actions_toolkit import core  # type: ignore[import-untyped] # noqa: PLC0415 - see above
+def _command(name: str, text: str = "", /, **properties: str) -> None:
+    issue_command(name, properties, text)
+    sys.stdout.flush()
 
+
+def _give(file: str, command: str, name: str, value: str) -> None:
+    """By the runner's file, or the command that older runners have in its place."""
+    if os.environ.get(f"GITHUB_{file}"):
+        _into(file, prepare_key_value_message(name, value))
+    else:
+        _command(command, value, name=name)
+
+
+def _into(file: str, text: str) -> None:
     try:
-        getattr(core, function)(*arguments)
-        sys.stdout.flush()
+        issue_file_command(file, text)
     except Exception as fault:
         # it raises nothing more exact
-        raise EngineError(f"the runner's {function.replace('_', ' ')}: {fault}") from fault
+        raise EngineError(f"the runner's GITHUB_{file}: {fault}") from fault

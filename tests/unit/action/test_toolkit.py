@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +35,23 @@ def test_a_value_of_several_lines_goes_to_the_runners_file(
 
 def test_a_file_that_is_gone_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "gone"))
-    with pytest.raises(EngineError, match="the runner's set output"):
+    with pytest.raises(EngineError, match="the runner's GITHUB_OUTPUT"):
         toolkit.set_output("a", "b")
+
+
+def test_a_runner_without_files_is_told_by_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in ("OUTPUT", "PATH"):
+        monkeypatch.delenv(f"GITHUB_{file}", raising=False)
+    toolkit.set_output("a", "1\n2")
+    toolkit.add_path("/bin")
+    assert capsys.readouterr().out == "::set-output name=a::1%0A2\n::add-path::/bin\n"
+
+
+def test_what_is_said_to_the_runner_loads_no_http_client() -> None:
+    script = "import sys, layercache_ci.action.toolkit; sys.exit('requests' in sys.modules or 'ssl' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_annotations_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
