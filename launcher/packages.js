@@ -11,6 +11,8 @@ const { list } = require("./python.js");
 
 const SETS = require("./packages.json");
 const LOCK = path.join(__dirname, "..", "requirements", "runtime.txt");
+const SHIPPED = path.join(__dirname, "..", "packages");
+const SHIPPED_SET = "base";
 const UNUSED_FOR = 30 * 24 * 3600 * 1000; // ms
 
 // The machine's indexes and certificates hold; what would send packages elsewhere, or refuse them, doesn't.
@@ -41,11 +43,26 @@ function select(lock, names) {
   return entries.filter((entry) => names.includes(entry.split("==")[0])).join("");
 }
 
+/** Where ship.js puts what a release brings along for such a Python. */
+function shippedFor(python) {
+  const [version, machine] = python.kind;
+  return path.join(SHIPPED, `${version}-${machine}`);
+}
+
 /**
- * The folder of the packages that `sets` name, installed now unless they are there: `{folder, installed, place}` with
- * the number of packages installed now. Raises Error with a line for people.
+ * The folder of the packages that `sets` name (or more than one, as PYTHONPATH has them), installed now unless they are
+ * there: `{folder, installed, place}` with the number of packages installed now. Raises Error with a line for people.
  */
 async function install(sets, python, uv, environment) {
+  const shipped = shippedFor(python);
+  if (!fs.existsSync(shipped)) return installSets(sets, python, uv, environment);
+  const others = sets.filter((set) => set !== SHIPPED_SET);
+  if (others.length === 0) return { folder: shipped, installed: 0, place: SHIPPED };
+  const found = await installSets(others, python, uv, environment);
+  return { ...found, folder: [found.folder, shipped].join(path.delimiter) };
+}
+
+async function installSets(sets, python, uv, environment) {
   const lock = fs.readFileSync(LOCK, "utf8");
   const parts = sets.map((set) => select(lock, SETS[set]));
   const requirements = parts.join("");
@@ -174,4 +191,4 @@ function read(file) {
   }
 }
 
-module.exports = { install, select, setsFor };
+module.exports = { LOCK, SETS, SHIPPED_SET, install, select, setsFor, shippedFor };

@@ -164,6 +164,27 @@ def test_the_first_time_installs_and_the_second_does_nothing(site: Site, python:
     assert site.run(**NOWHERE) == Ran(0, f"layercache: Python {VERSION}, its packages were there\n")
 
 
+def test_what_a_release_brings_along_is_not_fetched(site: Site, python: Path) -> None:
+    (site.action / "layercache_ci").mkdir()
+    (site.action / "layercache_ci/one.py").write_text("")
+    machines = ("x86_64", "aarch64")
+    subprocess.run([site.node, site.action / "launcher/ship.js", python, *machines], check=True)
+    brought = site.action / "packages"
+    tag = sys.implementation.cache_tag
+    assert {folder.name for folder in brought.iterdir()} == {f"{tag}-{machine}-linux-gnu" for machine in machines}
+    assert all(len(list(folder.glob("*.dist-info"))) == 11 for folder in brought.iterdir())
+    assert (site.action / f"layercache_ci/__pycache__/one.{tag}.pyc").is_file()
+    assert site.run(**NOWHERE) == Ran(0, f"layercache: Python {VERSION}, its packages were there\n")
+    assert Path(site.told["from"]).is_relative_to(brought)
+    assert not site.kept.exists()
+
+    assert site.run(**NOWHERE, INPUT_COMMENT="true").code == 1  # of which it brings nothing
+    assert site.run(INPUT_COMMENT="true").code == 0
+    assert {"cryptography", "pygithub"} <= {name.lower() for name in site.installed()}
+    assert "requests" not in site.installed()
+    assert Path(site.told["from"]).is_relative_to(brought)
+
+
 @pytest.mark.parametrize("given", [{"INPUT_STORE": "s3://b"}, {"INPUT_S3-BUCKET": "b"}, {"LAYERCACHE_S3_BUCKET": "b"}])
 def test_only_what_the_store_needs_is_installed(site: Site, given: Mapping[str, str]) -> None:
     assert site.run(**given).code == 0
