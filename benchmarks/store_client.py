@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Final
 from layercache_ci.layers.model import ZSTD_LAYER, Descriptor, Layer
 from layercache_ci.store import Store, StoreChoice, open_store
 from layercache_ci.store.model import Step, StepRecord
+from layercache_ci.store.verified import copy
 
 WORKERS: Final = 4
 """Blobs at once: what rclone does too."""
@@ -55,7 +55,7 @@ def _put(store: Store, path: Path) -> Descriptor:
 def _get(store: Store, folder: Path, blob: Descriptor) -> None:
     target = folder / blob.digest.rpartition(":")[2]
     with store.open_blob(blob) as source, target.open("wb") as file:
-        shutil.copyfileobj(source, file, _BUFFER)
+        copy(source, file)
 
 
 def peak() -> int:

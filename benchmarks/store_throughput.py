@@ -72,11 +72,11 @@ def write_blobs(folder: Path, count: int) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def measured(scratch: Path, count: int, rounds: int) -> Iterator[Transfer]:
-    """Each store, saving and restoring; both clients in turn, each round on an empty store."""
+def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> Iterator[Transfer]:
+    """Each of the STORES that are named, saving and restoring; both clients in turn, each round on an empty store."""
     source = scratch / BLOBS
     size = write_blobs(source, count)
-    for name, (peer, clients) in STORES.items():
+    for name, peer, clients in (STORES[store] for store in stores):
         saving = Transfer(name, "save", peer, size, [], [])
         restoring = Transfer(name, "restore", peer, size, [], [])
         for number in range(rounds):
@@ -190,6 +190,7 @@ def _github_v2(folder: Path) -> contextlib.AbstractContextManager[tuple[Client, 
 
 
 Clients = Callable[[Path], contextlib.AbstractContextManager[tuple[Client, Client]]]
-STORES: Final[Mapping[str, tuple[str, Clients]]] = MappingProxyType(
-    {"S3 (MinIO)": ("rclone", s3), "GitHub v2": ("@actions/cache", _github_v2)}
+STORES: Final[Mapping[str, tuple[str, str, Clients]]] = MappingProxyType(
+    {"s3": ("S3 (MinIO)", "rclone", s3), "github": ("GitHub v2", "@actions/cache", _github_v2)}
 )
+"""What the table calls each, and its best client."""

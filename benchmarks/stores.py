@@ -30,6 +30,13 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("calls", "throughput", "slow"))
     parser.add_argument("--engine", dest="engines", action="append", choices=slow_builds.ENGINES)
+    parser.add_argument(
+        "--store",
+        dest="stores",
+        action="append",
+        choices=store_throughput.STORES,
+        help="of throughput: not all of them",
+    )
     parser.add_argument("--blobs", type=int, default=40, help="of 1 to 200 MB: 40 are 1.5 GB, of which four copies lie")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--logs", type=Path, help="a folder for what passed the slow link in each run")
@@ -40,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
             case "calls":
                 text = calls(arguments.engines or store_calls.ENGINES)
             case "throughput":
-                text = throughput(arguments.blobs, arguments.rounds)
+                text = throughput(arguments.stores or tuple(store_throughput.STORES), arguments.blobs, arguments.rounds)
             case _:
                 text = slow(arguments.engines or slow_builds.ENGINES, arguments.rounds, arguments.logs)
     except RunFailed as failure:
@@ -68,10 +75,10 @@ def slow(engines: Sequence[str], rounds: int, logs: Path | None) -> str:
     return f"{machine(rounds)}\n\n{slow_builds.table(rows)}"
 
 
-def throughput(count: int, rounds: int) -> str:
+def throughput(stores: Sequence[str], count: int, rounds: int) -> str:
     scratch = Path(tempfile.mkdtemp(prefix="layercache-stores-", dir=LARGE))
     try:
-        table = store_throughput.table(list(store_throughput.measured(scratch, count, rounds)))
+        table = store_throughput.table(list(store_throughput.measured(scratch, stores, count, rounds)))
     finally:
         shutil.rmtree(scratch)
     return f"{machine(rounds)} {count} blobs.\n\n{table}"

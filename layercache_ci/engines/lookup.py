@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError
 from layercache_ci.store.model import RECENT, Match, StepRecord, Store
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 8
 
 
 @dataclass(slots=True)
@@ -22,6 +28,13 @@ class Lookup:
     images: dict[str, Match] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     asked: float = field(default_factory=time.monotonic)
+
+    def answer(self, asked: Future[T]) -> T | None:
+        try:
+            return asked.result()
+        except CacheError as error:
+            self.warnings.append(str(error))
+            return None
 
     @property
     def recent(self) -> bool:
@@ -41,27 +54,28 @@ class Lookup:
 
 
 def look_up(plan: Plan, store: Store) -> Lookup:
-    """Ask the store about every stage and image of the plan. A fault is a warning and no match."""
+    """Ask the store about every stage and image of the plan, all at once: a distant one takes its time for each answer.
+    A fault is a warning and no match."""
     found = Lookup()
-    for index in plan.stages:
-        chain = plan.chain(index)
-        try:
-            match = store.lookup(plan.namespace, chain)
-            whole = match is not None and match.depth == len(chain)
-            newest = match.record if match and whole else store.newest(plan.namespace, plan.stage_id(index))
-        except CacheError as error:
-            found.warnings.append(str(error))
-            continue
-        if match is not None:
-            found.matches[index] = match
-        if newest is not None:
-            found.newest[index] = newest
-    for _, key in plan.images:
-        try:
-            match = store.lookup(plan.namespace, (key,))
-        except CacheError as error:
-            found.warnings.append(str(error))
-            continue
-        if match is not None:
-            found.images[key] = match
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        stages = {index: pool.submit(_ask, store, plan, index) for index in plan.stages}
+        images = {key: pool.submit(store.lookup, plan.namespace, (key,)) for _, key in plan.images}
+        for index, stage in stages.items():
+            match, newest = found.answer(stage) or (None, None)
+            if match is not None:
+                found.matches[index] = match
+            if newest is not None:
+                found.newest[index] = newest
+        for key, image in images.items():
+            match = found.answer(image)
+            if match is not None:
+                found.images[key] = match
     return found
+
+
+def _ask(store: Store, plan: Plan, index: int) -> tuple[Match | None, StepRecord | None]:
+    """Of a stage the deepest match and the newest record."""
+    chain = plan.chain(index)
+    match = store.lookup(plan.namespace, chain)
+    whole = match is not None and match.depth == len(chain)
+    return match, match.record if match and whole else store.newest(plan.namespace, plan.stage_id(index))

@@ -80,7 +80,7 @@ def _open_s3(rest: str, choice: StoreChoice, _: Mapping[str, str]) -> Store:
     from layercache_ci.store.s3_settings import S3Settings  # noqa: PLC0415 - as above
 
     connection = Connection(S3Settings.parse(rest, choice.s3))
-    # boto3 takes a quarter of a second, in which the engine is asked, or the registry is
+    # botocore takes a quarter of a second, in which the engine is asked, or the registry is
     aside(lambda: import_module("layercache_ci.store.s3_client"))
     return S3Store(connection, folder=choice.folder / "s3", scopes=choice.scopes, max_size=choice.max_size)
 

@@ -7,7 +7,6 @@ the same bytes, or it was damaged and is whole from now on.
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 import threading
@@ -15,7 +14,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
@@ -23,12 +24,10 @@ from layercache_ci.errors import BlobDamaged, BlobNotFound, CacheError, StoreUna
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.blocks import BLOCK, DIGEST, HEADER, BlockHasher, blocks_match, sidecar_size
 from layercache_ci.store.s3_connection import Connection, Object, Piece, read_at
-from layercache_ci.store.verified import BUFFER, BlobReader, Verified
+from layercache_ci.store.verified import BUFFER, BlobReader, InPieces, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from _typeshed import WriteableBuffer
 
 BLOBS: Final = "blobs/sha256/"
 
@@ -45,6 +44,36 @@ _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME: Final = re.compile(re.escape(BLOBS) + r"([0-9a-f]{64})\.([0-9]{1,18})")
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    piece: Future[Piece]
+    buffer: bytearray
+    """Where its bytes are put."""
+
+
+class Buffers:
+    """Memory for parts, used again and again as long as any is in use: new memory costs as much as a copy."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[bytearray] = []
+        self._lent = 0
+
+    def take(self) -> bytearray:
+        with self._lock:
+            self._lent += 1
+            if self._free:
+                return self._free.pop()
+        return bytearray(PART)
+
+    def give(self, buffer: bytearray) -> None:
+        with self._lock:
+            self._lent -= 1
+            self._free.append(buffer)
+            if not self._lent:
+                self._free.clear()
+
+
 class S3Blobs:
     """`patience`: the seconds after which a blob that is in use is made young again."""
 
@@ -53,6 +82,7 @@ class S3Blobs:
         self._folder = folder
         self._writable = writable
         self._patience = patience
+        self._buffers = Buffers()
         self._sidecars: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._coming: dict[str, Future[bytes]] = {}
@@ -83,11 +113,13 @@ class S3Blobs:
             self._connection.renew([name for name in names if name in self._connection.modified], self._patience)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        first = self._read(descriptor, 0, min(PART, descriptor.size + sidecar_size(descriptor.size)))
+        parts = _Parts(self._connection, self._buffers, descriptor)
+        first = parts.first()
         damaged = partial(self._damaged, descriptor, first.etag)
         if first.total != descriptor.size + sidecar_size(descriptor.size):
+            parts.close()
             raise damaged()
-        return BlobReader(Verified(_Parts(self._connection, descriptor, first.data), descriptor, damaged), BUFFER)
+        return BlobReader(Verified(InPieces(parts), descriptor, damaged), BUFFER)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         end = min(offset + length, descriptor.size)
@@ -161,48 +193,67 @@ class S3Blobs:
         return BlobDamaged(f"{descriptor.digest} is damaged in the store in {place}; it will be built anew")
 
 
-class _Parts(io.RawIOBase):
-    """The bytes of a blob, a few parts of it under way ahead of the reader."""
+class _Parts:
+    """The parts of a blob in their order, a few of them under way ahead of the reader."""
 
-    def __init__(self, connection: Connection, descriptor: Descriptor, first: bytes) -> None:
+    def __init__(self, connection: Connection, buffers: Buffers, descriptor: Descriptor) -> None:
         self._connection = connection
+        self._buffers = buffers
         self._descriptor = descriptor
-        self._part = memoryview(first)[: descriptor.size]
-        self._next = PART
-        """Where the part begins that was not asked for yet."""
-        self._coming: deque[Future[bytes]] = deque()
-        self._ask()
+        self._starts = iter(range(0, descriptor.size or 1, PART))
+        self._coming: deque[_Part] = deque()
+        self._current: _Part | None = None
+        self._ask(1 + AHEAD)
 
-    def readable(self) -> bool:
-        return True
+    def first(self) -> Piece:
+        """The part that will come first."""
+        try:
+            return self._coming[0].piece.result()
+        except BaseException:
+            self.close()
+            raise
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        if not self._part and self._coming:
-            self._part = memoryview(self._coming.popleft().result())
-            self._ask()
-        count = min(len(view), len(self._part))
-        view[:count] = self._part[:count]
-        self._part = self._part[count:]
-        return count
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> memoryview:
+        """Its memory is used again once the next is asked for."""
+        self._give_current()
+        if not self._coming:
+            raise StopIteration
+        self._current = self._coming.popleft()
+        self._ask(AHEAD)
+        piece = self._current.piece.result()
+        return memoryview(self._current.buffer)[: min(piece.filled, self._descriptor.size)]
 
     def close(self) -> None:
+        self._give_current()
         for part in self._coming:
-            part.cancel()
+            part.piece.cancel()
+            part.piece.add_done_callback(partial(self._give, part))
         self._coming.clear()
-        super().close()
 
-    def _ask(self) -> None:
-        while len(self._coming) < AHEAD and self._next < self._descriptor.size:
-            self._coming.append(self._connection.submit(self._load, self._next))
-            self._next += PART
+    def _give_current(self) -> None:
+        if self._current is not None:
+            self._give(self._current)
+        self._current = None
 
-    def _load(self, start: int) -> bytes:
-        length = min(PART, self._descriptor.size - start)
-        piece = self._connection.read(_name(self._descriptor.digest, self._descriptor.size), start, length)
+    def _give(self, part: _Part, _: object = None) -> None:
+        self._buffers.give(part.buffer)
+
+    def _ask(self, most: int) -> None:
+        for start in islice(self._starts, most - len(self._coming)):
+            buffer = self._buffers.take()
+            self._coming.append(_Part(self._connection.submit(partial(self._read, memoryview(buffer)), start), buffer))
+
+    def _read(self, into: memoryview, start: int) -> Piece:
+        digest, size = self._descriptor.digest, self._descriptor.size
+        # of an empty blob the sidecar's first byte: it tells that the blob is there
+        length = min(PART, size - start) or 1
+        piece = self._connection.read(_name(digest, size), start, length, into=into[:length])
         if piece is None:
-            raise BlobNotFound(f"{self._descriptor.digest} was removed from {self._connection.settings.location}")
-        return piece.data
+            raise BlobNotFound(f"{digest} is not in the store in {self._connection.settings.location}")
+        return piece
 
 
 class S3BlobWriter:

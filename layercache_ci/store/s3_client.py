@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.session import Session, get_session
@@ -34,9 +33,9 @@ def make_client(settings: S3Settings) -> S3Client:
         user_agent_extra="layercache",
     )
     session = _session(options)
-    return boto3.Session(botocore_session=session).client(
-        "s3", endpoint_url=options.endpoint, config=config, verify=options.ca_bundle
-    )
+    # what boto3 would add, 0.1 s, is not used
+    client: Any = session.create_client("s3", endpoint_url=options.endpoint, config=config, verify=options.ca_bundle)
+    return cast("S3Client", client)
 
 
 def _session(options: S3Options) -> Session:

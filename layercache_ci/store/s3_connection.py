@@ -33,6 +33,8 @@ THREADS: Final = 16
 
 UPLOAD_PART: Final = 8 << 20
 """Bytes of a part of an upload; each thread holds one."""
+READ: Final = 1 << 20
+"""Bytes that are read of a body at a time where it goes into given memory: urllib3 reads them elsewhere first."""
 MOST_PARTS: Final = 10_000
 _BODY_ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
@@ -66,6 +68,8 @@ class Piece:
     total: int
     etag: str
     modified: float
+    filled: int = 0
+    """Bytes that were put into the memory that was given; `data` is empty then."""
 
 
 class Connection:
@@ -147,9 +151,10 @@ class Connection:
         self.modified[name] = found.modified
         return found.data
 
-    def read(self, name: str, start: int, length: int) -> Piece | None:
-        """A range of an object, `length` > 0; None where there is no such object."""
-        return self._get(name, {"Range": f"bytes={start}-{start + length - 1}"}, start, length)
+    def read(self, name: str, start: int, length: int, *, into: memoryview | None = None) -> Piece | None:
+        """A range of an object, `length` > 0; None where there is no such object. The bytes go `into`
+        memory as long, where such is given."""
+        return self._get(name, {"Range": f"bytes={start}-{start + length - 1}"}, start, length, into)
 
     def put(self, name: str, body: bytes | bytearray) -> None:
         # of `bytes` botocore makes a file: it asks the server whether it may send it, and then reads it bit by bit
@@ -241,14 +246,16 @@ class Connection:
                     return None
                 raise
 
-    def _get(self, name: str, part: Any, start: int = 0, length: int | None = None) -> Piece | None:
+    def _get(
+        self, name: str, part: Any, start: int = 0, length: int | None = None, into: memoryview | None = None
+    ) -> Piece | None:
         from botocore.exceptions import ClientError, HTTPClientError  # noqa: PLC0415 - as above
 
         from layercache_ci.store.s3_errors import code_of  # noqa: PLC0415 - as above
 
         def attempt(left: int = _BODY_ATTEMPTS) -> Piece:
             try:
-                return _piece(self.client.get_object(**self._key(name), **part), start, length)
+                return _piece(self.client.get_object(**self._key(name), **part), start, length, into)
             except ClientError as error:
                 if code_of(error) == "InvalidRange":
                     return Piece(b"", -1, "", 0.0)
@@ -305,15 +312,28 @@ def _results(parts: Sequence[Future[R]]) -> list[R]:
     return [part.result() for part in parts]
 
 
-def _piece(answer: GetObjectOutputTypeDef, start: int, length: int | None) -> Piece:
+def _piece(answer: GetObjectOutputTypeDef, start: int, length: int | None, into: memoryview | None) -> Piece:
     body = answer["Body"]
-    modified = answer["LastModified"].timestamp()
+    about = answer["ETag"], answer["LastModified"].timestamp()
     if given := answer.get("ContentRange"):  # not by the status: rclone says 200
-        return Piece(body.read(), int(given.rpartition("/")[2]), answer["ETag"], modified)
+        total = int(given.rpartition("/")[2])
+        return Piece(body.read(), total, *about) if into is None else Piece(b"", total, *about, _fill(into, body))
     # The whole object, from a server that ignores ranges or was not asked for one.
-    data = body.read() if length is None else body.read(start + length)
+    data = body.read() if length is None else body.read(start + length)[start:]
     body.close()
-    return Piece(data if length is None else data[start:], answer["ContentLength"], answer["ETag"], modified)
+    if into is None:
+        return Piece(data, answer["ContentLength"], *about)
+    into[: len(data)] = data
+    return Piece(b"", answer["ContentLength"], *about, len(data))
+
+
+def _fill(view: memoryview, body: Any) -> int:
+    """How much of `view` was filled: less than all only where the body ends."""
+    at = 0
+    while at < len(view) and (count := body.readinto(view[at : at + READ])):
+        at += count
+    body.close()
+    return at
 
 
 def _begin_anew(connection: weakref.ref[Connection]) -> None:

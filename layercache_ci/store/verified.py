@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from layercache_ci.errors import BlobDamaged, CacheError
 from layercache_ci.layers.model import Descriptor
@@ -16,6 +16,52 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER: Final = 256 << 10
+
+
+class Pieces(Protocol):
+    """A generator, or what can be used as one."""
+
+    def __iter__(self) -> Iterator[bytes | memoryview]: ...
+
+    def __next__(self) -> bytes | memoryview: ...
+
+    def close(self) -> None: ...
+
+
+class InPieces(io.RawIOBase):
+    """What comes in pieces, as a file. A piece is used before the next is asked for, so they may share their memory.
+    What went wrong once goes wrong again: it is no end."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+        self._error: CacheError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def piece(self, most: int) -> memoryview:
+        """The next bytes, `most` of them or fewer, where they lie; none at the end."""
+        if self._error is not None:
+            raise self._error
+        if not self._rest:
+            try:
+                self._rest = memoryview(next(self._pieces, b""))
+            except CacheError as error:
+                self._error = error
+                raise
+        piece, self._rest = self._rest[:most], self._rest[most:]
+        return piece
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        room = memoryview(buffer).cast("B")
+        piece = self.piece(len(room))
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._pieces.close()
+        super().close()
 
 
 class Verified(io.RawIOBase):
@@ -43,6 +89,19 @@ class Verified(io.RawIOBase):
         self._pass(memoryview(data))
         return data
 
+    def pieces(self) -> Iterator[memoryview]:
+        """All that was not read yet, without a copy where the source has it in memory. Each is used before the next."""
+        buffer = memoryview(b"" if isinstance(self._source, InPieces) else bytearray(BUFFER))
+        while True:
+            if isinstance(self._source, InPieces):
+                piece = self._source.piece(BUFFER)
+            else:
+                piece = buffer[: self._source.readinto(buffer) or 0]
+            self._pass(piece)
+            if not piece:
+                return
+            yield piece
+
     def close(self) -> None:
         self._source.close()
         super().close()
@@ -66,3 +125,12 @@ class BlobReader(io.BufferedReader):
                 while self.read(BUFFER):
                     pass
         super().__exit__(kind, value, trace)
+
+
+def copy(source: BinaryIO, target: BinaryIO) -> None:
+    """A blob that was just opened, to its end."""
+    if isinstance(source, BlobReader) and isinstance(source.raw, Verified):
+        target.writelines(source.raw.pieces())
+    else:
+        while data := source.read(BUFFER):
+            target.write(data)

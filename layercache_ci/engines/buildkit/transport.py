@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.registry.client import Registry
 from layercache_ci.store.model import Store
+from layercache_ci.store.verified import copy
 
 EXPORT: Final = "mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
 """Blobs that are there already, a base image's above all, are exported as they are: to force them into zstd would make
@@ -25,7 +25,6 @@ REPOSITORY: Final = "cache"
 RESTORED: Final = "restored"
 EXPECTED: Final = ((REPOSITORY, RESTORED),)
 """What a registry of ours is started to wait for."""
-LARGEST_READ: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ class LayoutTransport:
         partial = path.with_name(f"{path.name}.partial")
         try:
             with store.open_blob(blob) as source, partial.open("wb") as target:
-                shutil.copyfileobj(source, target, LARGEST_READ)
+                copy(source, target)
         except CacheError as error:
             self._damage.append(str(error))
             partial.unlink(missing_ok=True)

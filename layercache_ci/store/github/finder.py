@@ -137,7 +137,7 @@ class Finder:
 
     def heads(self) -> list[Head]:
         """Those of chains that were read and not found damaged since."""
-        return [head for head in self._heads.values() if is_record_key(head.key)]
+        return [head for head in tuple(self._heads.values()) if is_record_key(head.key)]
 
     def _by_identity(self, start: str) -> StepRecord | None:
         records = (record for head in self.heads() for record in head.records)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from layercache_ci.errors import BlobDamaged, BlobNotFound, CacheError
+from layercache_ci.errors import BlobDamaged, BlobNotFound
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.blocks import BLOCK, DIGEST, blocks_match
 from layercache_ci.store.github.entries import Entries
 from layercache_ci.store.github.pack import Head, Location
-from layercache_ci.store.verified import BUFFER, BlobReader, Verified
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from layercache_ci.store.verified import BUFFER, BlobReader, InPieces, Verified
 
 SEGMENT: Final = 4 << 20
 """Bytes of one request for a blob that is read whole."""
@@ -33,12 +30,14 @@ class PackedBlobs:
         self._places: dict[str, tuple[Location, ...]] = {}
         self._damaged: set[tuple[str, str]] = set()
         """Entry and digest."""
+        self._lock = threading.Lock()
 
     def learn(self, head: Head) -> None:
-        for digest, place in head.locations.items():
-            known = self._places.get(digest, ())
-            if place not in known:
-                self._places[digest] = (place, *known)
+        with self._lock:
+            for digest, place in head.locations.items():
+                known = self._places.get(digest, ())
+                if place not in known:
+                    self._places[digest] = (place, *known)
 
     def place(self, digest: str) -> Location | None:
         """Where the blob lies whole in an entry that is there, None where nowhere."""
@@ -65,7 +64,7 @@ class PackedBlobs:
         def damaged() -> BlobDamaged:
             return self._declare(descriptor, place)
 
-        return BlobReader(Verified(_Segments(_in_order(place.size, fetch)), descriptor, damaged), BUFFER)
+        return BlobReader(Verified(InPieces(_in_order(place.size, fetch)), descriptor, damaged), BUFFER)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         place = self._demand(descriptor)
@@ -112,34 +111,3 @@ def _in_order(size: int, fetch: Callable[[int], bytes]) -> Generator[bytes, None
         finally:
             for future in running:
                 future.cancel()
-
-
-class _Segments(io.RawIOBase):
-    """The segments one after the other, as a file. What went wrong once goes wrong again: it is no end."""
-
-    def __init__(self, segments: Generator[bytes, None, None]) -> None:
-        self._segments = segments
-        self._rest = memoryview(b"")
-        self._error: CacheError | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        room = memoryview(buffer).cast("B")
-        if self._error is not None:
-            raise self._error
-        if not self._rest:
-            try:
-                self._rest = memoryview(next(self._segments, b""))
-            except CacheError as error:
-                self._error = error
-                raise
-        count = min(len(room), len(self._rest))
-        room[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        self._segments.close()
-        super().close()

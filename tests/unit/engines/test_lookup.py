@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from layercache_ci.dockerfile.plan import Plan
@@ -9,7 +11,7 @@ from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import StoreUnavailable
 from layercache_ci.store.local import LocalStore
-from layercache_ci.store.model import Step, StepRecord
+from layercache_ci.store.model import Match, Step, StepRecord
 from tests.unit.dockerfile.planning import plan_of
 
 TEXT = "FROM base AS a\nRUN touch /a\nFROM base\nCOPY --from=a /a /a\nCOPY file /file\n"
@@ -74,7 +76,7 @@ def test_what_is_not_there_is_no_match(tmp_path: Path) -> None:
     found = look_up(plan, store)
 
     assert (found.matches, found.newest, found.warnings) == ({}, {}, [])
-    assert store.stages == [plan.stage_id(0), plan.stage_id(1)]
+    assert sorted(store.stages) == sorted([plan.stage_id(0), plan.stage_id(1)])
 
 
 def test_a_fault_is_a_warning_and_no_match(tmp_path: Path) -> None:
@@ -85,6 +87,25 @@ def test_a_fault_is_a_warning_and_no_match(tmp_path: Path) -> None:
 
     assert (found.matches, found.newest) == ({}, {})
     assert len(found.warnings) == 2
+
+
+class Patient(LocalStore):
+    """A store that answers nobody before so many have asked."""
+
+    asked: threading.Barrier
+
+    def lookup(self, namespace: str, chain: Sequence[str]) -> Match | None:
+        self.asked.wait(60)
+        return super().lookup(namespace, chain)
+
+
+def test_all_stages_are_asked_for_at_once(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", "1")
+    opened(tmp_path / "store", plan)
+    store = Patient(tmp_path / "store")
+    store.asked = threading.Barrier(2)
+
+    assert {index: match.depth for index, match in look_up(plan, store).matches.items()} == {0: 2, 1: 3}
 
 
 class Full(LocalStore):
