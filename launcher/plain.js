@@ -4,13 +4,15 @@
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
+const { contextOf } = require("./context.js");
+const { pairs, values } = require("./lists.js");
 const { which } = require("./python.js");
-const { fail, isSetup, run, say, setOutput } = require("./runner.js");
+const { addMask, fail, isSetup, run, say, setOutput, warn } = require("./runner.js");
 
 const NAMES = { darwin: "macOS", win32: "Windows" };
-const TEXTS = ["builder", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
+const TEXTS = ["builder", "call", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
 const FLAGS = ["load", "no-cache", "pull", "push"];
-// By input its option; those of COMMAS are written with commas or a line each, the others a line each.
+// By input its option.
 const LISTS = {
   "add-hosts": "add-host",
   allow: "allow",
@@ -28,7 +30,7 @@ const LISTS = {
   tags: "tag",
   ulimit: "ulimit",
 };
-const COMMAS = ["add-hosts", "allow", "no-cache-filters", "platforms", "secret-envs", "ssh", "tags"];
+const GIT_TOKEN = "GIT_AUTH_TOKEN"; // which BuildKit's git source looks for
 
 /** The name of a system on which there is no cache, or undefined. */
 function otherSystem() {
@@ -49,9 +51,11 @@ async function buildPlainly(system, environment) {
   if (!docker) return fail(`there is no docker on this ${system} runner; use a Linux runner`);
   const folder = fs.mkdtempSync(path.join(environment.RUNNER_TEMP || os.tmpdir(), "layercache-"));
   const files = { imageid: path.join(folder, "image-id"), metadata: path.join(folder, "metadata.json") };
-  const secrets = secretOptions(input);
+  const { context, file, fill, fetches } = contextOf(input("context"), input("file"), environment);
+  const secrets = secretOptions(input, fetches ? input("github-token") : "");
+  const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
   const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
-  const parameters = [...options(input), ...secrets.options, ...results, input("context") || "."];
+  const parameters = [...options(filled), ...secrets.options, ...results, context];
   const code = await run(docker, ["buildx", "build", ...parameters], { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
@@ -62,36 +66,26 @@ function options(input) {
   const texts = TEXTS.filter(input).map((name) => `--${name}=${input(name)}`);
   const flags = FLAGS.filter((name) => input(name).toLowerCase() === "true").map((name) => `--${name}`);
   const lists = Object.entries(LISTS).flatMap(([name, option]) =>
-    split(input(name), name).map((value) => `--${option}=${value}`),
+    values(input(name), name).map((value) => `--${option}=${value}`),
   );
   return [...texts, ...flags, ...lists];
 }
 
 /** Values by the environment, where no other process sees them. */
-function secretOptions(input) {
+function secretOptions(input, token) {
   const found = { options: [], environment: {} };
-  for (const secret of split(input("secrets"), "secrets")) {
-    const [id, value] = [secret.slice(0, secret.indexOf("=")), secret.slice(secret.indexOf("=") + 1)];
+  const given = pairs(input("secrets"), "secrets", warn);
+  if (token && !given.some(([id]) => id === GIT_TOKEN)) given.push([GIT_TOKEN, token]);
+  for (const [id, value] of given) {
     const variable = `LAYERCACHE_SECRET_${found.options.length}`;
+    addMask(value);
     found.environment[variable] = value;
     found.options.push(`--secret=id=${id},env=${variable}`);
   }
   for (const [name, kind] of [["secret-envs", "env"], ["secret-files", "src"]]) {
-    for (const secret of split(input(name), name)) {
-      found.options.push(`--secret=id=${secret.replace("=", `,${kind}=`)}`);
-    }
+    for (const [id, value] of pairs(input(name), name, warn)) found.options.push(`--secret=id=${id},${kind}=${value}`);
   }
   return found;
-}
-
-function split(text, name) {
-  const values = text.split(COMMAS.includes(name) ? /[\n,]/ : "\n").map((value) => value.trim());
-  return values.filter(Boolean).map(unquote);
-}
-
-/** CSV's quotes. */
-function unquote(value) {
-  return /^".*"$/.test(value) ? value.slice(1, -1).replaceAll('""', '"') : value;
 }
 
 function tell(files) {

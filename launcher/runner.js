@@ -16,9 +16,22 @@ function say(text) {
 
 /** One annotation; the exit code of a step that failed. */
 function fail(text) {
-  const escaped = `layercache: ${text}`.replace(/%/g, "%25").replace(/\r/g, "%0D").replace(/\n/g, "%0A");
-  process.stdout.write(`::error::${escaped}\n`);
+  command("error", `layercache: ${text}`);
   return 1;
+}
+
+/** One annotation. */
+function warn(text) {
+  command("warning", `layercache: ${text}`);
+}
+
+/** From now on the runner's log shows `***` for it, and for each of its lines. */
+function addMask(value) {
+  command("add-mask", value);
+}
+
+function command(name, text) {
+  process.stdout.write(`::${name}::${text.replace(/%/g, "%25").replace(/\r/g, "%0D").replace(/\n/g, "%0A")}\n`);
 }
 
 /** For the post step, which finds it in STATE_<name>. A path with a newline is none that we made. */
@@ -55,4 +68,4 @@ function run(program, parameters, environment) {
   });
 }
 
-module.exports = { ACTION, fail, isSetup, run, runEntrypoint, saveState, say, setOutput };
+module.exports = { ACTION, addMask, fail, isSetup, run, runEntrypoint, saveState, say, setOutput, warn };

@@ -48,13 +48,15 @@ class Secrets:
         self.words.append(f"id={name},src={path}")
 
     def _pairs(self, inputs: Inputs, name: str) -> list[tuple[str, str]]:
-        pairs = []
-        for number, word in enumerate(inputs.list(name), 1):
+        pairs, words = [], inputs.list(name)
+        # then it is lines of a secret, not quoted, and what stands before an = may be a part of it too
+        torn = any("=" not in word for word in words)
+        for number, word in enumerate(words, 1):
             key, _, value = word.partition("=")
-            if key and value:
+            if key and value.strip("="):  # only = is how base64 ends
                 pairs.append((key, value))
             else:
-                shown = repr(key) if "=" in word else f"number {number}"  # what has no = may be all secret
+                shown = f"number {number}" if torn else repr(key)
                 self.warnings.append(f"{name}: the secret {shown} is left out: it is not of the form id=value")
         return pairs
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 
+from layercache_ci.action.inputs import INPUTS, LISTS, Inputs
 from tests.lab.paths import CHECKOUT, LabPaths
 from tests.lab.programs import find_program
 
@@ -352,7 +353,7 @@ def test_the_post_step_has_the_main_steps_python(site: Site, python: Path) -> No
 
 DOCKER: Final = """\
 #!/bin/sh
-printf '%s\\n' "$@" "$LAYERCACHE_SECRET_0" >"$TOLD"
+printf '%s\\0' "$@" "$LAYERCACHE_SECRET_0" "$LAYERCACHE_SECRET_1" >"$TOLD"
 for word; do
     case $word in
         --iidfile=*) printf sha256:1 >"${word#*=}" ;;
@@ -363,28 +364,40 @@ exit "${CODE:-0}"
 """
 
 
-@pytest.mark.parametrize(("system", "name"), [("darwin", "macOS"), ("win32", "Windows")])
-def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: str) -> None:
-    """By a node that says that it runs there, and a docker that says how it was called."""
-    other = bare.folder / "other.js"
+def elsewhere(site: Site, system: str = "darwin") -> dict[str, str]:
+    """The environment of a node that says that it runs there, with a docker that says how it was called."""
+    other = site.folder / "other.js"
     other.write_text(f"Object.defineProperty(process, 'platform', {{value: '{system}'}});\n")
-    docker = bare.folder / "bin" / ("docker.exe" if system == "win32" else "docker")
+    docker = site.folder / "bin" / ("docker.exe" if system == "win32" else "docker")
     docker.write_text(DOCKER)
     docker.chmod(0o755)
+    return {
+        "NODE_OPTIONS": f"--require={other}", "GITHUB_OUTPUT": str(site.folder / "output"),
+        "RUNNER_TEMP": str(site.folder),
+    }  # fmt: skip
+
+
+def called(site: Site) -> list[str]:
+    """What docker was given, and then the two secrets."""
+    words = (site.folder / "told").read_text().split("\0")[:-1]
+    return [word for word in words if not word.startswith(("--iidfile=", "--metadata-file="))]
+
+
+@pytest.mark.parametrize(("system", "name"), [("darwin", "macOS"), ("win32", "Windows")])
+def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: str) -> None:
     given = {
-        "NODE_OPTIONS": f"--require={other}", "GITHUB_OUTPUT": str(bare.folder / "output"),
-        "RUNNER_TEMP": str(bare.folder),
+        **elsewhere(bare, system),
         "INPUT_TAGS": "a:1,b:2\nc:3", "INPUT_BUILD-ARGS": "A=1,2\nB=x y", "INPUT_PUSH": "true", "INPUT_LOAD": "false",
         "INPUT_FILE": "sub/Dockerfile", "INPUT_SECRETS": "token=hush=hush",
     }  # fmt: skip
     assert bare.run(**given) == Ran(
-        0, f"layercache: {name}: the image is built without a cache, which there is on Linux runners only\n"
+        0,
+        f"layercache: {name}: the image is built without a cache, which there is on Linux runners only\n"
+        "::add-mask::hush=hush\n",
     )
-    words = (bare.folder / "told").read_text().splitlines()
-    own = [word for word in words if not word.startswith(("--iidfile=", "--metadata-file="))]
-    assert own == [
+    assert called(bare) == [
         "buildx", "build", "--file=sub/Dockerfile", "--push", "--build-arg=A=1,2", "--build-arg=B=x y",
-        "--tag=a:1", "--tag=b:2", "--tag=c:3", "--secret=id=token,env=LAYERCACHE_SECRET_0", ".", "hush=hush",
+        "--tag=a:1", "--tag=b:2", "--tag=c:3", "--secret=id=token,env=LAYERCACHE_SECRET_0", ".", "hush=hush", "",
     ]  # fmt: skip
     outputs = (bare.folder / "output").read_text()
     assert re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", outputs, re.MULTILINE | re.DOTALL)[0][::2] == (
@@ -395,6 +408,71 @@ def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: 
     assert bare.run(**given, CODE="3").code == 3
     assert bare.run(**given, INPUT_CONTAINERFILES="x").code == 1
     assert bare.run("post.js", **given) == Ran(0, "")
+
+
+def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -> None:
+    key = '-----BEGIN KEY-----\nMIIEp,"AIBA\nzz9=\n-----END KEY-----'
+    quoted = key.replace('"', '""')
+    lines = "-----BEGIN KEY-----\nMIIEpAIBA\nzz9=\nzz8==\n-----END KEY-----"
+    ran = bare.run(**elsewhere(bare), INPUT_SECRETS=f'"key={quoted}"\nid=a\n{lines}')
+    assert ran.code == 0
+    *words, first, second = called(bare)
+    assert (first, second) == (key, "a")
+    assert words == [
+        "buildx", "build", "--secret=id=key,env=LAYERCACHE_SECRET_0", "--secret=id=id,env=LAYERCACHE_SECRET_1", ".",
+    ]  # fmt: skip
+    said = ran.log.splitlines()
+    assert [line for line in said if line.startswith("::warning::")] == [
+        f"::warning::layercache: secrets: the secret {which} is left out: it is not of the form id=value"
+        for which in ("number 3", "number 4", "number 5", "number 6", "number 7")
+    ]
+    assert "::add-mask::" + key.replace("\n", "%0A") in said
+
+
+@pytest.mark.parametrize(
+    ("held", "written", "expected"),
+    [
+        (True, {}, ["."]),
+        (True, {"CONTEXT": "{{defaultContext}}"}, ["."]),
+        (True, {"CONTEXT": "{{ defaultContext }}:sub", "FILE": "D"}, ["--file=sub/D", "sub"]),
+        (True, {"CONTEXT": "sub", "FILE": "D"}, ["--file=D", "sub"]),
+        (True, {"BUILD-CONTEXTS": "a={{defaultContext}}:b"}, ["--build-context=a=b", "."]),
+        (False, {}, ["https://github.com/o/r.git#f00"]),
+        (
+            False,
+            {"CONTEXT": "{{defaultContext}}:sub", "FILE": "D", "GITHUB-TOKEN": "t"},
+            ["--file=D", "--secret=id=GIT_AUTH_TOKEN,env=LAYERCACHE_SECRET_0", "https://github.com/o/r.git#f00:sub"],
+        ),
+        (False, {"CONTEXT": "sub", "GITHUB-TOKEN": "t"}, ["sub"]),
+        (False, {"GITHUB_REF": "refs/pull/5/merge"}, ["https://github.com/o/r.git#refs/pull/5/merge"]),
+        (False, {"GITHUB_REPOSITORY": ""}, ["."]),
+    ],
+)
+def test_elsewhere_the_context_is_the_same(
+    bare: Site, held: bool, written: Mapping[str, str], expected: list[str]
+) -> None:
+    if held:
+        (bare.checkout / "Dockerfile").write_text("FROM scratch\n")
+    inputs = {name if name.startswith("GITHUB_") else f"INPUT_{name}": value for name, value in written.items()}
+    run = {"GITHUB_REPOSITORY": "o/r", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": "f00", **inputs}
+    assert bare.run(**elsewhere(bare), **run).code == 0
+    assert called(bare)[2:-2] == expected
+
+
+def test_elsewhere_lists_are_read_as_the_table_has_them(bare: Site) -> None:
+    names = [entry.name for entry in INPUTS if entry.kind in LISTS and entry.origin == "build-push-action"]
+    texts = [
+        "a=1,b=2\nc=3", 'a="1", b\r\n"c=1\r\n2","d""e"x"\n\n,,\n', '"a,b"\n "c"\n"', 'a"b,"c\nd",e', "# a\n a ,",
+    ]  # fmt: skip
+    script = """
+        const { values } = require(process.argv[1]);
+        const [names, texts] = process.argv.slice(2).map(JSON.parse);
+        console.log(JSON.stringify(names.map((name) => texts.map((text) => values(text, name)))));
+    """
+    command = [bare.node, "-e", script, f"{bare.action}/launcher/lists.js", json.dumps(names), json.dumps(texts)]
+    read = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    expected = [[list(Inputs({name: text}).list(name)) for text in texts] for name in names]
+    assert dict(zip(names, read, strict=True)) == dict(zip(names, expected, strict=True))
 
 
 def test_elsewhere_later_steps_build_without_a_cache(bare: Site) -> None:

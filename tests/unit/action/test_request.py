@@ -204,6 +204,16 @@ def test_secrets_go_by_files_of_their_own(workspace: Path) -> None:
     assert not any("nothing" in warning for warning in made.warnings)
 
 
+def test_no_line_of_a_secret_that_is_not_quoted_is_shown(workspace: Path) -> None:
+    key = ("-----BEGIN KEY-----", "MIIEpAIBA", "zz9=", "zz8==", "-----END KEY-----")
+    made = request(workspace, secrets="\n".join(("a=one", *key)))
+    assert len(made.settings.secrets) == 1
+    assert [warning for warning in made.warnings if any(line.strip("-=") in warning for line in key)] == []
+    assert len(made.warnings) == 5
+    (alone,) = request(workspace, secrets="a=").warnings
+    assert "'a'" in alone
+
+
 def test_what_is_masked() -> None:
     given = {"secrets": "a=one\nb=", "github-token": "tok", "s3-secret-access-key": "s3", "s3-session-token": "session"}
     inputs = read_inputs({variable(name): value for name, value in given.items()})
