@@ -1,19 +1,22 @@
 """Blobs of a distant store, fetched in parallel ahead of the engine.
 
 A blob is fetched in pieces, each of them verified by the store, by several workers at once; who reads it meanwhile
-follows, and what is waited for comes first.
+follows, and what is waited for comes first. A store verifies a piece by what lies beside the blob, which who may write
+the one may write too: so the digest is taken as well, and the last piece given out only where it is the blob's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from layercache_ci.errors import CacheError
+from layercache_ci.errors import BlobDamaged, CacheError
 from layercache_ci.layers.model import Descriptor
 
 PIECE: Final = 4 << 20
@@ -26,17 +29,23 @@ Read = Callable[[Descriptor, int, int], bytes]
 
 
 class Fetch:
-    """One blob on its way: into `<name>.part`, renamed once it is whole."""
+    """One blob on its way: into `<name>.part`, renamed once it is whole and carries its digest."""
 
     def __init__(self, descriptor: Descriptor, path: Path, promote: Callable[[Fetch, int], None]) -> None:
         self.descriptor = descriptor
         self.count = -(-descriptor.size // PIECE)
         self._path = path
-        self._part = path.with_name(path.name + ".part")
-        self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        # a name of its own: one that failed may still be read while the blob is fetched again
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        self._part.touch(0o600)
         self._promote = promote
+        self._hash = hashlib.sha256()
+        self._hashed = 0
+        """Pieces: those before this one are in the hash."""
+        self._hashing = threading.Lock()
         self._changed = threading.Condition()
         self._claimed: set[int] = set()
+        self._arrived: set[int] = set()
         self._done: set[int] = set()
         self._error: CacheError | None = None
 
@@ -45,7 +54,7 @@ class Fetch:
         end = min(offset + length, self.descriptor.size)
         for index in range(offset // PIECE, -(-end // PIECE)):
             self._wait(index)
-        return os.pread(self._file, end - offset, offset)
+        return self._stored(offset, end - offset)
 
     def claim(self, index: int) -> bool:
         """Whether this piece is still to be fetched, by the caller then."""
@@ -55,22 +64,53 @@ class Fetch:
             self._claimed.add(index)
             return True
 
-    def put(self, index: int, data: bytes) -> None:
-        view, at = memoryview(data), index * PIECE
-        while view:
-            written = os.pwrite(self._file, view, at)
-            view, at = view[written:], at + written
+    def put(self, index: int, data: bytes) -> bool:
+        """False where the blob is whole by it, and is another one."""
+        with self._part.open("r+b") as file:
+            file.seek(index * PIECE)
+            file.write(data)
         with self._changed:
-            self._done.add(index)
-            if len(self._done) == self.count:
-                self._part.replace(self._path)
-            self._changed.notify_all()
+            self._arrived.add(index)
+            if index < self.count - 1:
+                self._done.add(index)
+                self._changed.notify_all()
+        return not self._hash_arrived() or self._finish()
 
     def fail(self, error: CacheError) -> None:
         with self._changed:
             self._error = self._error or error
             self._part.unlink(missing_ok=True)
             self._changed.notify_all()
+
+    def _stored(self, offset: int, length: int) -> bytes:
+        """Of what has arrived. No descriptor is kept: a cache may have more blobs than a process may have files."""
+        try:
+            try:
+                file = self._part.open("rb", buffering=0)
+            except FileNotFoundError:
+                file = self._path.open("rb", buffering=0)
+            with file:
+                return os.pread(file.fileno(), length, offset)
+        except OSError as error:
+            raise self._error or CacheError(f"{self.descriptor.digest}: {error}") from error
+
+    def _hash_arrived(self) -> bool:
+        """Take into the hash what follows without a gap; whether it is whole now, which one caller is told."""
+        with self._hashing:
+            before = self._hashed
+            while self._hashed in self._arrived:
+                self._hash.update(self._stored(self._hashed * PIECE, PIECE))
+                self._hashed += 1
+            return before < self._hashed == self.count
+
+    def _finish(self) -> bool:
+        if f"sha256:{self._hash.hexdigest()}" != self.descriptor.digest:
+            return False
+        with self._changed:
+            self._part.replace(self._path)
+            self._done.add(self.count - 1)
+            self._changed.notify_all()
+        return True
 
     def _wait(self, index: int) -> None:
         with self._changed:
@@ -84,11 +124,15 @@ class Fetch:
 
 
 class Fetches:
-    """Each blob is fetched once; one whose fetch failed may be tried again."""
+    """Each blob is fetched once; one whose fetch failed may be tried again. `damaged` is told of one that came whole
+    and was another."""
 
-    def __init__(self, folder: Path, read: Read, *, workers: int = WORKERS) -> None:
+    def __init__(
+        self, folder: Path, read: Read, *, damaged: Callable[[Descriptor], None], workers: int = WORKERS
+    ) -> None:
         self._folder = folder / "fetched/sha256"
         self._read = read
+        self._damaged = damaged
         self._workers = workers
         self._lock = threading.Lock()
         self._fetches: dict[str, Fetch] = {}
@@ -143,7 +187,11 @@ class Fetches:
         try:
             length = min(PIECE, fetch.descriptor.size - index * PIECE)
             data = self._read(fetch.descriptor, index * PIECE, length)
-            fetch.put(index, data)
+            if not fetch.put(index, data):
+                self._drop(
+                    fetch, BlobDamaged(f"{fetch.descriptor.digest} is damaged in the store; it will be built anew")
+                )
+                self._damaged(fetch.descriptor)
         except CacheError as error:
             self._drop(fetch, error)
         except Exception as error:  # noqa: BLE001 - a worker that dies would leave its readers waiting for ever

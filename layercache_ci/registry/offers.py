@@ -31,7 +31,7 @@ class Offers:
         self._lock = threading.Lock()
         self._offered: dict[str, Descriptor] = {}
         self._faults: dict[str, str] = {}
-        self._fetches = Fetches(folder, self._read)
+        self._fetches = Fetches(folder, self._read, damaged=self._remove)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -111,6 +111,12 @@ class Offers:
                     break
                 time.sleep(pause)
         raise first or BlobNotFound(descriptor.digest)
+
+    def _remove(self, descriptor: Descriptor) -> None:
+        """A store removes what it finds damaged when it is read to its end."""
+        with suppress(CacheError, OSError), self._store.open_blob(descriptor) as blob:
+            while blob.read(PIECE):
+                pass
 
     def _fault(self, descriptor: Descriptor, error: CacheError) -> None:
         with self._lock:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,6 +15,7 @@ from layercache_ci.layers.model import Descriptor
 from layercache_ci.registry import fetch, offers
 from layercache_ci.registry.offers import Offers
 from tests.fakes.memory_store import MemoryStore
+from tests.waiting import until
 
 
 class DistantStore(MemoryStore):
@@ -23,8 +25,13 @@ class DistantStore(MemoryStore):
         super().__init__()
         self.reads: Counter[int] = Counter()
         self.errors: list[CacheError] = []
+        self.opened: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        self.opened.append(descriptor.digest)
+        return super().open_blob(descriptor)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         assert self.gate.wait(30)
@@ -138,6 +145,34 @@ def test_a_prefetch_that_fails_is_no_fault_before_somebody_asks(tmp_path: Path) 
     assert list(source.faults) == [f"{blob.digest}: {blob.digest} is not there"]
     assert source.get(blob.digest) is None
     assert list((tmp_path / "fetched/sha256").iterdir()) == []
+
+
+def test_a_blob_that_is_another_is_not_given_out_whole_though_each_piece_was_verified(tmp_path: Path) -> None:
+    """Who may write a blob may write what its pieces are verified by."""
+    store = DistantStore()
+    blob = _add(store, DATA)
+    store.blobs[blob.digest] = other = DATA[:-1] + b"?"
+    source = Offers(store, tmp_path)
+    source.offer([blob], prefetch=True)
+    given = bytearray()
+    with pytest.raises(BlobDamaged, match="damaged"):
+        deque(map(given.extend, source.read(blob, 0, blob.size)))
+    assert other.startswith(given)
+    assert len(given) <= 700
+    assert [each.partition(": ")[0] for each in source.faults] == [blob.digest]
+    assert source.get(blob.digest) is None
+    assert list((tmp_path / "fetched/sha256").iterdir()) == []
+    until(lambda: store.opened == [blob.digest])  # to its end, by which a store finds out
+
+
+def test_no_descriptor_is_kept_of_what_was_fetched(tmp_path: Path) -> None:
+    store = DistantStore()
+    blobs = [_add(store, b"%d" % number * 100) for number in range(50)]
+    source = Offers(store, tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    source.offer(blobs, prefetch=True)
+    assert [read(source, each) for each in blobs] == [store.blobs[each.digest] for each in blobs]
+    until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
 
 
 def test_a_short_answer_is_damage(tmp_path: Path) -> None:
