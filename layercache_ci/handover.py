@@ -47,18 +47,26 @@ class Cancellation:
 
 def detach(log: Path) -> int:
     """Go on twice: in this process with the other's pid, and with 0 in a session of its own whose output goes to `log`,
-    so that nobody who waits for our output to end, or for a lock that we were given (`flock`), waits for it."""
+    so that nobody who waits for our output to end, or for a lock that we were given (`flock`), waits for it. Raises
+    OSError, in this process alone."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        with log.open("ab", buffering=0) as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device
-            os.dup2(nothing.fileno(), 0)
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-        _close_given()
+    # before they part: the other one has nobody to tell
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            child = os.fork()
+            if child == 0:
+                os.setsid()
+                for source, target in ((nothing, 0), (output, 1), (output, 2)):
+                    os.dup2(source, target)
+                _close_given()
+        finally:
+            os.close(nothing)
+    finally:
+        os.close(output)
     return child
 
 

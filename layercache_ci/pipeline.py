@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from layercache_ci.engines import prepare
 from layercache_ci.engines.protocol import Build, Saved
+from layercache_ci.engines.scratch import own
 from layercache_ci.errors import EngineError
 from layercache_ci.handover import Cancellation, detach
 from layercache_ci.report.model import Report, Seconds
@@ -102,8 +103,15 @@ def build(
         voice.say(note)
     if settings.wait:
         return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
-    log = log or machine.scratch / "save.log"
-    if child := detach(log):
+    try:
+        if log is None:
+            own(machine.scratch)
+            log = machine.scratch / "save.log"
+        child = detach(log)
+    except OSError as error:
+        voice.say(f"warning: saving here, not in the background: {error}")
+        return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
+    if child:
         voice.say(f"saving in the background: process {child}, its output in {log}")
         return Result(code, report, child, log, run.later)
     if cancellation is not None:
@@ -129,13 +137,20 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
     except Exception as error:  # noqa: BLE001 - as above: the image is there
         saved = Saved(complete=False, warnings=(f"not saved: {type(error).__name__}: {error}",))
     finally:
-        run.close()
+        _close(run)
     report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds(run.launched))
     report = report.warn(*run.warnings[known:], *saved.warnings)
     _write(report, settings, voice)
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
         voice.say(line)
     return report
+
+
+def _close(run: Build) -> None:
+    try:
+        run.close()
+    except Exception as error:  # noqa: BLE001 - as above
+        run.warnings.append(f"what only the build needed is still there: {type(error).__name__}: {error}")
 
 
 def _run(run: Build, settings: BuildSettings, voice: Voice, course: Course) -> int:
@@ -158,13 +173,18 @@ def _run(run: Build, settings: BuildSettings, voice: Voice, course: Course) -> i
 
 
 def _report(run: Build, code: int, clock: Clock) -> Report:
+    try:
+        stages = run.stages()
+    except Exception as error:  # noqa: BLE001 - as above
+        stages = ()
+        run.warnings.append(f"what came of each step is not known: {type(error).__name__}: {error}")
     return Report(
         engine=run.engine_name,
         engine_version=run.engine_version,
         transport=run.transport,
         exit_code=code,
         failed_in="engine" if code else None,
-        stages=run.stages(),
+        stages=stages,
         bytes_restored=run.bytes_restored,
         seconds=clock.seconds(run.launched),
         warnings=tuple(run.warnings),

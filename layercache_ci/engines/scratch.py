@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import time
 from dataclasses import dataclass
@@ -61,9 +63,22 @@ class Place:
         self.lock.unlink(missing_ok=True)
 
 
+def own(folder: Path) -> None:
+    """Make that folder, ours alone. Its name is known to everybody and it lies where everybody may write: whose it is
+    could put programs there that we run. Raises OSError where it is not ours."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "it is a link; set LAYERCACHE_SCRATCH to a folder of yours", folder)
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "another user's; set LAYERCACHE_SCRATCH to a folder of yours", folder)
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others may write there; chmod go-w it, or remove it", folder)
+
+
 def new_place(scratch: Path) -> Place:
     """A place that nobody else has; what was left over before is removed. Raises OSError."""
-    scratch.mkdir(parents=True, exist_ok=True)
+    own(scratch)
     for lock in scratch.glob("*.lock"):
         _sweep(lock)
     lock = scratch / f"{time.time_ns():x}-{os.getpid()}.lock"

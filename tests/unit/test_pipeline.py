@@ -67,6 +67,8 @@ class Told:
         self._ask("finish")
 
     def stages(self) -> tuple[StageReport, ...]:
+        if self.fault == "stages":
+            raise ZeroDivisionError(self.fault)
         step = StepReport(1, "RUN", "RUN x", 2, 2, "0" * 64, "hit", "hit", source="store")
         return (StageReport(0, "0", (step,)),)
 
@@ -145,6 +147,41 @@ def test_whatever_ends_a_build_its_store_is_taken_away(tmp_path: Path, monkeypat
     with pytest.raises(ZeroDivisionError):
         build(told, tmp_path, monkeypatch)
     assert told.asked[-1] == "close"
+
+
+@pytest.mark.parametrize("stage", ["stages", "close"])
+def test_nothing_that_comes_after_the_engine_fails_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    outcome = build(Told(fault=stage), tmp_path, monkeypatch)
+    assert outcome.code == 0
+    assert f": ZeroDivisionError: {stage}" in outcome.said
+    assert outcome.report["saved"] is True
+
+
+def test_a_save_that_can_not_go_to_the_background_is_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr(pipeline, "prepare", lambda _settings, _machine: told)
+    (tmp_path / "file").write_text("")
+    out = io.StringIO()
+    settings = BuildSettings(context=".", wait=False)
+    machine = Machine({"LAYERCACHE_SCRATCH": str(tmp_path / "file")}, 0, 1, False)
+    result = pipeline.build(settings, machine, voice=Voice(out, terminal=False))
+    assert (result.code, result.pid) == (0, None)
+    assert told.asked[-2:] == ["save", "close"]
+    assert "warning: saving here, not in the background: " in out.getvalue()
+
+
+def test_the_log_of_a_save_is_no_link_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr(pipeline, "prepare", lambda _settings, _machine: told)
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    settings = BuildSettings(context=".", wait=False)
+    out = io.StringIO()
+    result = pipeline.build(settings, Machine({}, 0, 1, False), voice=Voice(out, terminal=False), log=tmp_path / "log")
+    assert result.pid is None
+    assert not (tmp_path / "elsewhere").exists()
+    assert "save" in told.asked
 
 
 def test_quiet_prints_the_image_id_only(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -67,3 +68,32 @@ def test_what_is_kept_stays_for_a_day(tmp_path: Path) -> None:
     os.utime(kept.lock, (before, before))
     new_place(tmp_path)
     assert not kept.image_store.exists()
+
+
+def test_it_is_made_for_nobody_else(tmp_path: Path) -> None:
+    new_place(tmp_path / "deep/scratch")
+    assert stat.S_IMODE((tmp_path / "deep/scratch").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_may_write_is_not_taken(tmp_path: Path) -> None:
+    """The name is known: who made it before us could put programs there that we run."""
+    for mode in (0o777, 0o1777, 0o770):
+        tmp_path.chmod(mode)
+        with pytest.raises(PermissionError, match="others may write there"):
+            new_place(tmp_path)
+    tmp_path.chmod(0o755)
+    new_place(tmp_path)
+
+
+def test_a_folder_of_somebody_else_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="another user's; set LAYERCACHE_SCRATCH"):
+        new_place(tmp_path)
+
+
+def test_a_link_is_not_taken(tmp_path: Path) -> None:
+    """It would lead to a folder of ours, as long as its maker wants."""
+    (tmp_path / "ours").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("ours")
+    with pytest.raises(NotADirectoryError, match="it is a link"):
+        new_place(tmp_path / "link")
