@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from layercache_ci.engines.buildkit.builders import list_ours, remove_ours
+from layercache_ci.engines.buildkit.ours import list_ours, remove_ours
 from layercache_ci.settings import Machine
 
 

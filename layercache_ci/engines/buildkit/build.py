@@ -13,10 +13,12 @@ from layercache_ci.aside import aside
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import BaseImage, Plan
 from layercache_ci.dockerfile.stages import SCRATCH
-from layercache_ci.engines.buildkit.builders import Builder, local_only, stand_in
+from layercache_ci.engines.buildkit.builders import Builder
+from layercache_ci.engines.buildkit.daemon_images import local_only
 from layercache_ci.engines.buildkit.export import Export
 from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
+from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
 from layercache_ci.engines.buildkit.predict import predict

@@ -1,24 +1,18 @@
-"""Builders of buildx: which one a build would take, and a builder of ours where that one can't export a cache."""
+"""Builders of buildx: which one a build would take, and what buildx tells of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
 import socket
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from layercache_ci.engines.buildkit.buildx import buildx
-from layercache_ci.engines.buildkit.client_config import buildx_folder
-from layercache_ci.engines.buildkit.daemon import ask_daemon
 from layercache_ci.engines.process import ask
-from layercache_ci.errors import CacheError, EngineError, InputError
+from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
 
 OURS: Final = "layercache-"
@@ -73,15 +67,6 @@ class Builder:
         return f"buildx_buildkit_{self.node}"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A builder of ours in buildx's list."""
-
-    name: str
-    endpoint: str
-    status: str
-
-
 def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
     """The reason for which `--engine auto` takes BuildKit; None where it does not.
 
@@ -111,62 +96,9 @@ def find(settings: BuildSettings, machine: Machine) -> Builder:
     if shutil.which("docker", path=machine.environment.get("PATH")) is None:
         raise InputError("--engine: 'buildkit' needs docker, which is not on PATH; install it, or name another engine")
     try:
-        return _inspect(settings.builder, machine)
+        return inspect(settings.builder, machine)
     except EngineError as error:
         raise _meant(error, settings.builder, machine.environment) from error
-
-
-def for_cache(builder: Builder, machine: Machine) -> Builder:
-    """`builder`, or where that can't export a cache (the daemon's classic store), a builder of ours in the same daemon.
-
-    It is made once, on the host's network as the daemon's own is, and found again: one command of 0.2 s.
-    Raises CacheError where it can't be had.
-    """
-    if builder.exports_cache:
-        return builder
-    try:
-        name = name_of_ours(builder, machine)
-        try:
-            return _inspect(name, machine)
-        except EngineError as error:
-            if NO_BUILDER.search(str(error)) is None:
-                raise
-        _create(name, builder, machine)
-        return _inspect(name, machine)
-    except (EngineError, OSError) as error:
-        raise CacheError(f"no builder that can export a cache: {error}") from error
-
-
-def name_of_ours(builder: Builder, machine: Machine) -> str:
-    """Of the builder that `for_cache` makes: one for each daemon. Raises EngineError."""
-    return f"{OURS}{hashlib.sha256(docker_host(builder, machine).encode()).hexdigest()[:12]}"
-
-
-def stand_in(settings: BuildSettings, theirs: Builder) -> BuildSettings:
-    """The settings for a builder of ours in the place of `theirs`: only a daemon's own knows what `host-gateway` is.
-    Raises CacheError where that does not tell."""
-    if not any("host-gateway" in word for word in (*settings.add_hosts, *settings.engine_options)):
-        return settings
-    if not theirs.host_gateway or any("host-gateway" in word for word in settings.engine_options):
-        raise CacheError("--add-host: only the daemon's own builder, which exports no cache, knows its host-gateway")
-    hosts = (re.sub("(?<=[:=])host-gateway$", theirs.host_gateway, host) for host in settings.add_hosts)
-    return replace(settings, add_hosts=tuple(hosts))
-
-
-def list_ours(machine: Machine) -> tuple[Listed, ...]:
-    """The builders of ours that buildx knows. Raises EngineError."""
-    said = ask([*buildx(machine.environment), "ls", "--format", "json"], machine.environment)
-    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    ours = [row for row in rows if row.get("Driver") == "docker-container" and str(row.get("Name")).startswith(OURS)]
-    nodes = [(row["Name"], (row.get("Nodes") or [{}])[0]) for row in ours]
-    return tuple(Listed(name, node.get("Endpoint", ""), node.get("Status", "")) for name, node in nodes)
-
-
-def remove_ours(name: str, machine: Machine) -> None:
-    """Remove a builder of ours with its container and its cache. Raises InputError where it is not one of ours."""
-    if name not in {listed.name for listed in list_ours(machine)}:
-        raise InputError(f"NAME: {name!r} is no builder of ours; `layercache builder ls` lists them")
-    ask([*buildx(machine.environment), "rm", "--force", name], machine.environment, timeout=BOOT)
 
 
 def docker_words(builder: Builder) -> list[str]:
@@ -183,29 +115,6 @@ def docker_host(builder: Builder, machine: Machine) -> str:
         return machine.environment.get("DOCKER_HOST") or DEFAULT_HOST
     words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", builder.endpoint]
     return ask(words, machine.environment).strip()
-
-
-def local_only(references: Sequence[str], builder: Builder, machine: Machine) -> tuple[str, ...]:
-    """Those images that only the daemon of `builder` has: a builder in a container can't take them for FROM, as it
-    knows registries only. An image that was pulled or pushed by that name has a digest there."""
-    only: list[str] = []
-    for reference in references:
-        try:
-            words = [*docker_words(builder), "image", "inspect", "--format", "{{json .RepoDigests}}", reference]
-            digests: Sequence[str] = json.loads(ask(words, machine.environment)) or ()
-        except EngineError:
-            continue
-        if not any(digest.partition("@")[0] == repository(reference) for digest in digests):
-            only.append(reference)
-    return tuple(only)
-
-
-def repository(reference: str) -> str:
-    """An image's name without tag and digest, as docker shows it: `debian` for `docker.io/library/debian:12`."""
-    name = reference.partition("@")[0]
-    path, colon, tag = name.rpartition(":")
-    name = path if colon and "/" not in tag else name
-    return name.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def parse(text: str) -> Builder:
@@ -261,7 +170,7 @@ def _listens(host: str) -> bool:
     return True
 
 
-def _inspect(name: str | None, machine: Machine) -> Builder:
+def inspect(name: str | None, machine: Machine) -> Builder:
     words = [*buildx(machine.environment), "inspect", "--bootstrap", *([name] if name else [])]
     return parse(ask(words, machine.environment, timeout=BOOT))
 
@@ -278,22 +187,3 @@ def _meant(error: EngineError, name: str | None, environment: Mapping[str, str])
     named = next((variable for variable in variables if environment.get(variable) == missing[1]), "docker's context")
     said_by = "--builder" if name else named
     return InputError(f"{said_by}: there is no builder {missing[1]!r}; `docker buildx ls` lists those there are")
-
-
-def _create(name: str, builder: Builder, machine: Machine) -> None:
-    """Whoever comes second finds the first one's: that it exists already is no error. A buildkitd.default.toml of the
-    user's counts more than what the daemon is told."""
-    daemon = ask_daemon(docker_words(builder), machine)
-    words = [*buildx(machine.environment), "create", f"--name={name}", "--driver=docker-container"]
-    words.append("--driver-opt=network=host")
-    words += [f"--driver-opt={option}" for option in daemon.options]
-    with tempfile.TemporaryDirectory(prefix="layercache-") as folder:
-        config = Path(folder) / "buildkitd.toml"
-        config.write_text(daemon.config)
-        if daemon.config and not (buildx_folder(machine) / "buildkitd.default.toml").is_file():
-            words.append(f"--buildkitd-config={config}")
-        try:
-            ask([*words, builder.endpoint], machine.environment)
-        except EngineError as error:
-            if "existing instance" not in str(error):
-                raise

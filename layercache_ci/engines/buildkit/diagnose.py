@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from layercache_ci.engines.buildkit import reach
-from layercache_ci.engines.buildkit.builders import Builder, find, list_ours, name_of_ours
+from layercache_ci.engines.buildkit.builders import Builder, find
 from layercache_ci.engines.buildkit.client_config import logged_in
+from layercache_ci.engines.buildkit.ours import list_ours, name_of_ours
 from layercache_ci.errors import CacheError, LayercacheError
 from layercache_ci.registry.client import StoreChoice, start
 from layercache_ci.settings import BuildSettings, Machine

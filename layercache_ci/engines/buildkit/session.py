@@ -11,8 +11,9 @@ from pathlib import Path
 
 from layercache_ci.aside import aside
 from layercache_ci.engines.buildkit import reach
-from layercache_ci.engines.buildkit.builders import Builder, for_cache
+from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.client_config import logged_in
+from layercache_ci.engines.buildkit.ours import for_cache
 from layercache_ci.engines.buildkit.transport import EXPECTED, LayoutTransport, RegistryTransport, Transport
 from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError

@@ -16,14 +16,11 @@ from layercache_ci.engines.buildkit import reach
 from layercache_ci.engines.buildkit.builders import (
     Builder,
     find,
-    for_cache,
-    list_ours,
-    local_only,
-    remove_ours,
-    stand_in,
     why_buildkit,
 )
 from layercache_ci.engines.buildkit.client_config import logged_in
+from layercache_ci.engines.buildkit.daemon_images import local_only
+from layercache_ci.engines.buildkit.ours import for_cache, list_ours, remove_ours, stand_in
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.conftest import MakeEngine

@@ -14,10 +14,10 @@ from layercache_ci.engines.buildkit.builders import (
     docker_words,
     find,
     parse,
-    repository,
-    stand_in,
     why_buildkit,
 )
+from layercache_ci.engines.buildkit.daemon_images import repository
+from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.errors import CacheError, EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
 
