@@ -15,8 +15,8 @@ pytest.register_assert_rewrite("tests.e2e.harness")
 MakeEngine = Callable[[str], Engine]
 
 
-# a loaded machine is slow, and that is nobody's fault
-hypothesis.settings.register_profile("untimed", deadline=None)
+# a loaded machine is slow, and that is nobody's fault; who suppresses another check suppresses this one again
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 

@@ -78,7 +78,9 @@ def test_a_blob_that_is_not_there(backend: Backend) -> None:
         store.read_range(descriptor_of(b"x"), 0, 1)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(offset=st.integers(0, len(BIG) + 10), length=st.integers(0, len(BIG) + 10))
 def test_a_range_is_that_slice(backend: Backend, offset: int, length: int) -> None:
     store = backend.open()

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.conftest import MakeEngine
 from tests.lab.engines import CONTAINERS, Engine
 from tests.lab.lab import Lab
 from tests.lab.paths import CHECKOUT
+from tests.waiting import SECONDS, has_ended, until
 
 DOCKERFILE = """ARG BASE
 FROM $BASE AS builder
@@ -147,9 +147,7 @@ def test_no_wait_saves_in_the_background(place: Workplace) -> None:
     code, _, said = place.build(engine, "-t", "localhost/app:1", "--no-wait")
     assert code == 0
     pid = int(said.split("saving in the background: process ")[1].split(",")[0])
-    until = time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-        time.sleep(0.1)
+    until(lambda: has_ended(pid))
     assert json.loads((place.store / "report.json").read_text())["saved"] is True
     _, warm, _ = place.build(place.engine(), "-t", "localhost/app:1")
     assert totals(warm) == (6, 0)
@@ -165,7 +163,7 @@ def test_a_store_that_can_not_be_used_is_a_warning(place: Workplace) -> None:
 
 
 def test_a_stopped_build_ends_like_the_engine_and_leaves_nothing_behind(place: Workplace) -> None:
-    (place.context / "Dockerfile").write_text("ARG BASE\nFROM $BASE\nRUN echo begun; sleep 600\n")
+    (place.context / "Dockerfile").write_text("ARG BASE\nFROM $BASE\nRUN echo be${NOTHING}gun; sleep 600\n")
     engine = place.engine()
     process = subprocess.Popen(
         [*engine.prefix, *engine.layercache, "build", "--engine", engine.program, "--network", "host",
@@ -176,12 +174,13 @@ def test_a_stopped_build_ends_like_the_engine_and_leaves_nothing_behind(place: W
     while "begun" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     assert process.returncode != 0
-    until = time.monotonic() + 60
-    while left := [path for path in (engine.folder / "tmp").glob("layercache-*/*") if path.name != "save.log"]:
-        assert time.monotonic() < until, left
-        time.sleep(0.1)
+
+    def left() -> list[Path]:
+        return [path for path in (engine.folder / "tmp").glob("layercache-*/*") if path.name != "save.log"]
+
+    until(lambda: not left(), told=left)
 
 
 def test_with_the_vfs_driver_nothing_is_cached_and_that_is_said(place: Workplace) -> None:

@@ -7,10 +7,8 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_b
 from tests.lab.engine import Engine
 from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
+from tests.lab.removal import clear
+from tests.waiting import has_ended, until
 
 SECRET = "hunter2-and-some-more-so-that-it-is-found"  # noqa: S105 - of this test only
 LARGE = "FROM {base}\nRUN echo one > /one\nRUN head -c 300000 /bin/busybox > /large\nRUN wc -c < /large > /size\n"
@@ -113,9 +113,7 @@ def test_no_wait_saves_in_the_background(bench: Bench) -> None:
     folder, engine = context(bench, STEPS, file="1"), bench.engine()
     said = bench.build(engine, "--no-wait", folder)
     pid = int(said.done.stderr.split("saving in the background: process ")[1].split(",")[0])
-    until = time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-        time.sleep(0.1)
+    until(lambda: has_ended(pid))
 
     assert json.loads((engine.folder / "report.json").read_text())["saved"] is True
     assert bench.build(bench.engine(), folder).outcomes == "hhh"
@@ -143,7 +141,7 @@ def test_a_store_that_vanishes_under_the_build(bench: Bench) -> None:
     bench.build(bench.engine(), folder)
     (folder / "file").write_text("2")
 
-    said = build_and(bench, emptied, folder, "importing cache manifest", lambda: shutil.rmtree(bench.store))
+    said = build_and(bench, emptied, folder, "importing cache manifest", lambda: clear(bench.store))
 
     assert said.report["exit_code"] == 0
     assert read_image(emptied).has("/size", "300000\n")

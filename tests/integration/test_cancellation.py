@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import SECONDS, until
 
 SCRIPT = """
 import os, signal, sys
@@ -44,7 +45,6 @@ print("told", result.pid, flush=True)
 cancellation.admit()
 print("not cancelled", flush=True)
 """
-SECONDS = 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -60,8 +60,6 @@ def test_its_save_is_not_lost(tmp_path: Path, number: int) -> None:
     assert done.returncode in {-signal.SIGINT, 128 + number}, done.stderr
     assert "not cancelled" not in done.stdout
     saver = next(line for line in done.stdout.splitlines() if line.startswith("told ")).split()[1]
-    until = time.monotonic() + SECONDS
     saved = tmp_path / "saved"
-    while not (saved.exists() and saved.read_text()) and time.monotonic() < until:
-        time.sleep(0.05)
+    until(lambda: saved.exists() and saved.read_text())
     assert saved.read_text() == saver

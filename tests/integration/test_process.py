@@ -15,6 +15,7 @@ import pytest
 
 import layercache_ci
 from layercache_ci.engines.process import launch
+from tests.waiting import SECONDS
 
 ROOT = Path(layercache_ci.__file__).resolve().parent.parent
 ORPHAN = "sleep 600 & echo $! >orphan; echo ready; exec sleep 600"
@@ -38,7 +39,7 @@ def test_an_engine_that_is_asked_to_end_is_heard_out_but_not_what_it_leaves_runn
     lines: list[str] = []
 
     def interrupt() -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + SECONDS
         while "ready" not in lines and time.monotonic() < end:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -69,7 +70,13 @@ def test_the_process_that_saves_holds_no_lock_of_whoever_started_us(tmp_path: Pa
     script += "; flock --nonblock lock echo free"
     environment = {**os.environ, "SAVE": save, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
     )
     child, *said = done.stdout.split()
     os.kill(int(child), signal.SIGKILL)

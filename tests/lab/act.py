@@ -17,9 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from tests.lab.daemon import running
+from tests.lab.daemon import START, running
 from tests.lab.paths import LARGE, LabPaths
 from tests.lab.programs import find_program, install_go_programs
+from tests.lab.removal import clear
 
 GO_PROGRAMS: Final = MappingProxyType({
     "act": "github.com/nektos/act@v0.2.89",
@@ -140,7 +141,7 @@ def serve_act_cache(entries: Path | None = None) -> Iterator[Mapping[str, str]]:
                 url = told.read_text().strip()
                 yield {"ACTIONS_CACHE_URL": url, "GITHUB_SERVER_URL": "https://github.com"}
                 os.write(end, b"\n")
-                process.wait(timeout=30)
+                process.wait(timeout=START)
         finally:
             os.close(end)
 
@@ -172,5 +173,4 @@ def _scratch(owner: os.stat_result | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # not rmtree: what ends with the job may be removing a part of it at the same time
-        subprocess.run(["rm", "-rf", "--", folder], check=True)
+        clear(folder)

@@ -8,23 +8,28 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-START: Final = 60.0
+START: Final = 180.0
 """Seconds that a daemon has to come up in, and to go down: the machine may be busy."""
 
 
 @contextlib.contextmanager
 def running(
-    argv: Sequence[str | Path], log: Path, *, ready: Callable[[], bool], environment: Mapping[str, str] | None = None
+    argv: Sequence[str | Path],
+    log: Path,
+    *,
+    ready: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+    orphaned: Literal["TERM", "KILL"] = "TERM",
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The started process, once ready() says so. Raises RuntimeError with its log when it ends or stays unready.
 
-    It is told to end when the thread that started it ends: start it in the main thread.
+    It gets the signal `orphaned` when the thread that started it ends: start it in the main thread.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *argv],
+            ["setpriv", "--pdeathsig", orphaned, "--", *argv],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
     try:

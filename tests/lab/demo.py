@@ -20,10 +20,10 @@ from typing import Final
 
 from tests.lab.base_images import make_base_images
 from tests.lab.configuration import write_configuration, write_home
-from tests.lab.engines import unmount_below
 from tests.lab.install import debootstrap, install_packages
 from tests.lab.paths import CHECKOUT, LARGE, LabPaths
 from tests.lab.registry import copy_data, serve
+from tests.lab.removal import unmount_below
 from tests.lab.run import CommandFailed, run, say
 from tests.lab.summary import Summary, side_by_side
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.removal import clear
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -59,17 +61,7 @@ class Engine:
         try:
             self.resources.close()
         finally:
-            unmount_below(self.folder)
-            # not rmtree: layercache may be removing a part of it at the same time
-            subprocess.run(["rm", "-rf", "--", self.folder], check=True)
-
-
-def unmount_below(folder: Path) -> None:
-    """Unmounts everything under a folder, the innermost first."""
-    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-        point = line.split()[4]
-        if point.startswith(f"{folder}/"):
-            subprocess.run(["umount", "--lazy", point], check=True)
+            clear(self.folder)
 
 
 def call(

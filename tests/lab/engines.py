@@ -11,10 +11,10 @@ from typing import Final
 
 from tests.lab import buildkit
 from tests.lab.containers import Containers
-from tests.lab.engine import Engine, unmount_below
+from tests.lab.engine import Engine
 from tests.lab.paths import LabPaths
 
-__all__ = ["BUILDKIT", "CONTAINERS", "KINDS", "Engine", "make_engine", "unmount_below"]
+__all__ = ["BUILDKIT", "CONTAINERS", "KINDS", "Engine", "make_engine"]
 
 Make = Callable[[str, LabPaths, Path, str], Engine]
 """Makes an engine of that name in a new folder, with the address of the lab's registry."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.engines import KINDS, Engine, make_engine, unmount_below
+from tests.lab.engines import KINDS, Engine, make_engine
 from tests.lab.paths import LARGE, LabPaths
 from tests.lab.registry import copy_data, serve
+from tests.lab.removal import clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,4 @@ def open_lab() -> Iterator[Lab]:
         with serve(data, folder) as address:
             yield Lab(paths, folder, address)
     finally:
-        unmount_below(folder)
-        # not rmtree: layercache may be removing a part of it at the same time
-        subprocess.run(["rm", "-rf", "--", folder], check=True)
+        clear(folder)

@@ -29,6 +29,17 @@ class Bridge:
         return f"lclab{self.number}"
 
     @property
+    def port(self) -> str:
+        """The end of its guest's cable that is plugged in here."""
+        return f"{self.name}v"
+
+    @property
+    def address(self) -> str:
+        """Of its interface. One that it was not given would change as guests come and go, and those that remember the
+        old one would send to nobody for a while."""
+        return f"02:42:0a:d5:{self.number:02x}:01"
+
+    @property
     def subnet(self) -> str:
         return f"10.213.{self.number}.0/24"
 
@@ -57,7 +68,7 @@ def open_bridge() -> Iterator[Bridge]:
     with contextlib.ExitStack() as stack:
         bridge = Bridge(stack.enter_context(_free_number()))
         _forget(bridge)
-        run(["ip", "link", "add", bridge.name, "type", "bridge"])
+        run(["ip", "link", "add", bridge.name, "address", bridge.address, "type", "bridge"])
         stack.callback(run, ["ip", "link", "delete", bridge.name])
         run(["ip", "address", "add", f"{bridge.gateway}/24", "dev", bridge.name])
         run(["ip", "link", "set", bridge.name, "up"])
@@ -86,8 +97,9 @@ def _forget(bridge: Bridge) -> None:
             words = shlex.split(line)
             if words[0] == "-A" and bridge.name in words:
                 run(["iptables", "--wait", "-t", table, "-D", *words[1:]])
-    with contextlib.suppress(CommandFailed):
-        run(["ip", "link", "delete", bridge.name])
+    for name in (bridge.port, bridge.name):
+        with contextlib.suppress(CommandFailed):
+            run(["ip", "link", "delete", name])
 
 
 @contextlib.contextmanager
@@ -128,9 +140,11 @@ def guest(bridge: Bridge, allowed: str) -> Iterator[Path]:
         accept = ("-i", bridge.name, "-p", "tcp", "-d", bridge.gateway, "--dport", port, "-j", "ACCEPT")
         stack.enter_context(firewall(("filter", "INPUT", *accept)))
         inside = Path(f"/proc/{holder.pid}/ns/net")
-        near, enter = f"{bridge.name}v", ["nsenter", f"--net={inside}"]
-        run(["ip", "link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid)])
-        run(["ip", "link", "set", near, "master", bridge.name, "up"])
+        run(["ip", "link", "add", bridge.port, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid)])
+        # the kernel takes its time to remove what was in a namespace, and the next run may want the name at once
+        stack.callback(run, ["ip", "link", "delete", bridge.port])
+        run(["ip", "link", "set", bridge.port, "master", bridge.name, "up"])
+        enter = ["nsenter", f"--net={inside}"]
         for words in (
             ["link", "set", "lo", "up"],
             ["address", "add", f"{bridge.guest}/24", "dev", "eth0"],

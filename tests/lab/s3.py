@@ -6,14 +6,11 @@ MinIO, the Versity gateway on a folder, and rclone on a folder.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import venv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,8 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tests.lab.daemon import running
 from tests.lab.paths import CHECKOUT, LARGE, LabPaths
+from tests.lab.ports import own_port
 from tests.lab.programs import find_program, install_go_programs
+from tests.lab.removal import clear
 from tests.lab.run import run, say
 
 ACCESS_KEY: Final = "layercache-test"
@@ -67,34 +67,25 @@ def serve_s3(kind: str, *, tls: tuple[Path, Path] | None = None) -> Iterator[S3S
     folder = Path(tempfile.mkdtemp(prefix="layercache-s3-", dir=LARGE))
     data, log = folder / "data", folder / "log"
     (data / BUCKET).mkdir(parents=True)
-    port = _free_port()
-    command = KINDS[kind](program, f"127.0.0.1:{port}", data)
-    if tls is not None:
-        (folder / "certs").mkdir()
-        shutil.copy(tls[0], folder / "certs/public.crt")
-        shutil.copy(tls[1], folder / "certs/private.key")
-        command += ["--certs-dir", str(folder / "certs")]
     environment = {
         **os.environ, "HOME": str(folder),
         "MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY,
         "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY,
     }  # fmt: skip
-    with log.open("wb") as output:
-        # A run that is killed takes its server with it.
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command], stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
     try:
-        _wait(process, port, log)
-        yield S3Server(f"http{'s' if tls else ''}://127.0.0.1:{port}", data, process)
+        with own_port() as port:
+            command = KINDS[kind](program, f"127.0.0.1:{port}", data)
+            if tls is not None:
+                (folder / "certs").mkdir()
+                shutil.copy(tls[0], folder / "certs/public.crt")
+                shutil.copy(tls[1], folder / "certs/private.key")
+                command += ["--certs-dir", str(folder / "certs")]
+            with running(
+                command, log, ready=lambda: _answers(port), environment=environment, orphaned="KILL"
+            ) as process:
+                yield S3Server(f"http{'s' if tls else ''}://127.0.0.1:{port}", data, process)
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder)
+        clear(folder)
 
 
 def kind_programs() -> Mapping[str, str]:
@@ -120,24 +111,11 @@ KINDS: Final[Mapping[str, Callable[[str, str, Path], list[str]]]] = MappingProxy
 )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until it answers, whatever it says: MinIO does so before it is ready, and calls that 503."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
+def _answers(port: int) -> bool:
+    """Whatever it says: MinIO does so before it is ready, and calls that 503."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
-                return
-        except urllib.error.HTTPError as answer:
-            if answer.code != 503:
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError(f"the S3 server did not start: {log.read_text(errors='replace')[-2000:]}")
+            connection.request("GET", "/")
+            return connection.getresponse().status != 503
+        except (OSError, http.client.HTTPException):
+            return False

@@ -36,7 +36,7 @@ class Oracle:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
         self._folder.cleanup()
 
     def ask(self, op: str, **request: Any) -> Any:

@@ -19,7 +19,9 @@ from layercache_ci.dockerfile.context import open_context
 from layercache_ci.errors import InputError
 from tests.oracle.client import Oracle, Refused
 
-quick = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 name = st.sampled_from(["a", "b", "ab", "a-b", "a.b", "A", ".a", "é", "a b", "_"])
 path = st.lists(name, min_size=1, max_size=4).map("/".join)
 mode = st.sampled_from([0o644, 0o755, 0o600, 0o4755, 0o2755, 0o1777, 0o000, 0o6711])

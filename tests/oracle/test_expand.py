@@ -164,13 +164,17 @@ def test_hand_made(oracle: Oracle, word: str, escape: str) -> None:
             assert_same(oracle, word, env, escape, Mode(**mode))  # type: ignore[typeddict-item]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(word=WORDS, env=ENVS, escape=st.sampled_from(["\\", "\\", "`"]))
 def test_generated_words(oracle: Oracle, word: str, env: list[str], escape: str) -> None:
     assert_same(oracle, word, env, escape)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(word=WORDS, env=ENVS, escape=st.sampled_from(["\\", "`"]), mode=MODES)
 def test_generated_words_in_every_mode(oracle: Oracle, word: str, env: list[str], escape: str, mode: Mode) -> None:
     assert_same(oracle, word, env, escape, mode)

@@ -20,7 +20,9 @@ PATHS = [
     "[", "a[b]", "a b", "a\\b", "*", "a*", "a?b", "a/.a", "a{2}", "a|b", "a+b", "(a)", "a$", "é", "aé/b", "1", "a1/_",
     "a\nb", "é/é", "d", "\t", "-", "a/a/a/a/a/b", "!a", "#a", "^", "b^",
 ]  # fmt: skip
-quick = settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 piece = st.sampled_from(
     [
         *"*?[]^-!\\/.ab |+{}$()1#c",

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import http.client
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
+
+from tests.lab.daemon import running
+from tests.lab.ports import own_port
 
 ACCOUNT: Final = "devstoreaccount1"
 KEY: Final = base64.b64decode(
@@ -56,31 +58,18 @@ class Azurite:
 @contextmanager
 def serve_azurite(program: Path, folder: Path) -> Iterator[Azurite]:
     """With an empty container, on a random port. `program` is its azurite-blob script."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder), "--silent"]
-    command = ["node", str(program), *words, "--disableTelemetry"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder) as process:
-        try:
-            _wait(port, process)
-            running = Azurite(f"http://127.0.0.1:{port}")
-            running.create_container()
-            yield running
-        finally:
-            process.kill()
+    with own_port() as port:
+        words = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder), "--silent"]
+        command: list[str | Path] = ["node", program, *words, "--disableTelemetry"]
+        with running(command, folder / "log", ready=lambda: _listens(port), orphaned="KILL"):
+            started = Azurite(f"http://127.0.0.1:{port}")
+            started.create_container()
+            yield started
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"Azurite does not listen: exit code {process.poll()}")
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _ask(method: str, url: str) -> tuple[int, http.client.HTTPMessage, bytes]:

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from tests.conftest import MakeEngine
 from tests.lab.engines import BUILDKIT, Engine
 from tests.lab.lab import Lab
 from tests.lab.paths import CHECKOUT
+from tests.waiting import has_ended, until
 
 KINDS = ("buildah-1.28", "buildah-rootless", "remote")
 DOCKERFILE = """\
@@ -66,10 +66,7 @@ class Step:
 
     def wait(self) -> None:
         """For the process that saves."""
-        end = time.monotonic() + SECONDS
-        while Path(f"/proc/{self.state['pid']}").exists():
-            assert time.monotonic() < end, Path(self.state["log"]).read_text()
-            time.sleep(0.1)
+        until(lambda: has_ended(int(self.state["pid"])), told=Path(self.state["log"]).read_text)
 
 
 @dataclass(slots=True)
@@ -234,10 +231,7 @@ def test_a_cancelled_step_ends_with_its_engine_and_what_was_finished_is_saved(
     dockerfile = site.workspace / "Dockerfile"
     dockerfile.write_text(f"FROM {site.lab.busybox}\nRUN echo ok >/ok\nRUN echo so${{NOTHING}}on; exec sleep 100\n")
     running = site.start(make_engine(site.kind), secrets="token=hushhush", **result(site))
-    end = time.monotonic() + SECONDS
-    while "soon" not in (site.folder / "log").read_text():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: "soon" in (site.folder / "log").read_text())
     running.terminate()
     step = site.end(running)
     assert step.code not in {0, 100}

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +16,16 @@ import pytest
 
 from layercache_ci.report.model import Report, Seconds
 from tests.integration.action.test_main import obeyed
+from tests.waiting import SECONDS, until
 
-SECONDS = 60
 ROOT = Path(__file__).parents[3]
 BEFORE = Report("buildah", "1", "image store", warnings=("the main step told of this",))
 DONE = replace(BEFORE, saved=True, bytes_saved=4_500_000, seconds=Seconds(save=1.25)).warn("one blob was damaged")
-SAVE = 'sleep 1; echo "::error::from the save"; mv done.json report.json; printf "saved"'
+SAVE = """
+until [ -e asked ]; do sleep 0.05; done
+echo "::error::from the save"; mv done.json report.json; printf "saved"
+"""
+"""It has something to do until somebody asks for it."""
 LINE = "layercache: 4.5 MB saved in 1.2 s"
 
 
@@ -53,14 +56,19 @@ class Job:
         given = {f"STATE_{name}": value for name, value in (state or {}).items()}
         summary = self.folder / "summary"
         summary.write_text("before\n")
-        done = subprocess.run(
-            [sys.executable, ROOT / "entrypoint.py", "post"],
-            env={"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary), **given, **environment},
-            cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=SECONDS,
-        )  # fmt: skip
-        print(done.stdout, done.stderr)
-        assert done.stderr == ""
-        return Post(done.returncode, done.stdout, summary.read_text())
+        log = self.folder / "post.log"
+        with log.open("w") as output:
+            running = subprocess.Popen(
+                [sys.executable, ROOT / "entrypoint.py", "post"],
+                env={"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary), **given, **environment},
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        until(lambda: log.read_text() or running.poll() is not None)
+        (self.folder / "asked").touch()
+        _, errors = running.communicate(timeout=SECONDS)
+        print(log.read_text(), errors)
+        assert errors == ""
+        return Post(running.returncode, log.read_text(), summary.read_text())
 
     def state(self, pid: int | str, **more: str) -> dict[str, str]:
         return {
@@ -72,10 +80,11 @@ class Job:
 def assert_gone(group: int) -> None:
     """Nothing of a process group runs on. The dead count as gone: an orphan is waited for by the machine's first
     process, which in a container may never do so."""
-    end = time.monotonic() + SECONDS
-    while running := [pid for pid, state, its in processes() if its == group and state not in "ZX"]:
-        assert time.monotonic() < end, f"still running: {running}"
-        time.sleep(0.05)
+
+    def running() -> list[int]:
+        return [pid for pid, state, its in processes() if its == group and state not in "ZX"]
+
+    until(lambda: not running(), told=running)
 
 
 def processes() -> Iterator[tuple[int, str, int]]:
@@ -115,6 +124,7 @@ def test_it_waits_shows_the_log_and_adds_what_was_saved(job: Job) -> None:
 def test_a_save_that_was_done_long_ago_is_not_waited_for(job: Job) -> None:
     pid = job.save(SAVE)
     assert job.saver is not None
+    (job.folder / "asked").touch()
     job.saver.wait()
     post = job.post(state=job.state(pid))
     assert "waiting" not in post.log

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import pytest
 
+from layercache_ci.store.folder import Folder
 from tests.conftest import MakeEngine
 from tests.integration.action.test_main import KINDS, SECONDS, Site, Step, obeyed, result, site
 from tests.lab.engines import Engine
+from tests.waiting import until
 
 __all__ = ["site"]
 CANCEL = ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 60.0))
@@ -34,13 +33,6 @@ def post(site: Site, engine: Engine, state: dict[str, str]) -> subprocess.Popen[
     )  # fmt: skip
 
 
-def until(found: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def cancel(running: subprocess.Popen[str]) -> None:
     """As the runner does it."""
     for number, seconds in CANCEL:
@@ -58,14 +50,14 @@ def test_post_waits_for_the_save_and_adds_to_the_summary(site: Site, make_engine
         f"FROM {site.lab.busybox}\nRUN dd if=/dev/urandom of=/big bs=1M count=60\n"
     )
     engine = make_engine(site.kind)
-    step: Step = site.run(engine, wait="false", summary="full", **result(site))
-    assert step.code == 0
-    saver = int(step.state["pid"])
-    os.kill(saver, signal.SIGSTOP)
-    running = post(site, engine, dict(step.state))
-    assert running.stdout is not None
-    waiting = running.stdout.readline()
-    os.kill(saver, signal.SIGCONT)
+    # it can't end before that is seen: for the store's lock it waits
+    with Folder(site.folder / "store").lock():
+        step: Step = site.run(engine, wait="false", summary="full", **result(site))
+        assert step.code == 0
+        saver = int(step.state["pid"])
+        running = post(site, engine, dict(step.state))
+        assert running.stdout is not None
+        waiting = running.stdout.readline()
     log, _ = running.communicate(timeout=SECONDS)
     print(waiting, log)
     assert waiting == f"layercache: waiting for the save (process {saver})\n"

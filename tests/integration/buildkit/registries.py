@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from layercache_ci.registry.client import Registry, StoreChoice, start
+from tests.waiting import SECONDS
 
 
 @contextlib.contextmanager
@@ -16,7 +17,7 @@ def registry(folder: Path, *hosts: str) -> Iterator[Registry]:
     store = StoreChoice("local", folder / "store", ("default",), "default")
     running = start(
         folder / "registry", store=store, owner=os.getpid(), environment=os.environ, hosts=hosts or ("127.0.0.1",)
-    ).wait()
+    ).wait(SECONDS)
     try:
         yield running
     finally:

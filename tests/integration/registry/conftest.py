@@ -13,6 +13,7 @@ import pytest
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.registry.client import Access, Registry, StoreChoice, start
 from layercache_ci.store.local import LocalStore
+from tests.waiting import SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     def begin(**changed: Any) -> Registry:
         choice = StoreChoice("local", tmp_path / "store", ("default",), "default")
         given = {"store": choice, "owner": os.getpid(), "environment": os.environ, **changed}
-        registry = start(tmp_path / f"run{len(started)}", **given).wait(30)
+        registry = start(tmp_path / f"run{len(started)}", **given).wait(SECONDS)
         started.append(registry)
         return registry
 

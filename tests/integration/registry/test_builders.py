@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from layercache_ci.store.local import LocalStore
 from tests.integration.registry.conftest import StartRegistry, authorization
 from tests.lab.daemon import answers, running
 from tests.lab.lab import Lab
+from tests.lab.removal import clear
 
 DOCKERFILE = """FROM {base} AS builder
 RUN head -c 20000000 /dev/urandom > /big
@@ -50,7 +50,7 @@ def emptied(lab: Lab) -> Iterator[str]:
         with running(argv, folder / "log", ready=answers(socket)):
             yield f"unix://{socket}"
     finally:
-        shutil.rmtree(folder)
+        clear(folder)
 
 
 def build(lab: Lab, address: str, context: Path, access: Access, *options: str) -> subprocess.CompletedProcess[str]:

@@ -54,7 +54,9 @@ def test_a_blob_that_is_offered_is_given(registry: Registry, ask: Ask, put: Put)
     assert not (registry.access.folder / "fetched").exists()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(first=st.integers(0, SIZE + 10), length=st.integers(1, SIZE))
 def test_any_range_is_the_slice(registry: Registry, ask: Ask, put: Put, first: int, length: int) -> None:
     registry.offer([blob := put(DATA)])

@@ -94,7 +94,9 @@ def test_a_reader_that_stops_early_keeps_nothing(bench: Bench) -> None:
     assert list((bench.folder / "near/lc1/tmp").iterdir()) == []
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(st.integers(0, 1 << 30), st.sampled_from([BLOCK, 2 * BLOCK, 8 * BLOCK]))
 def test_a_blob_that_came_in_pieces_is_kept_once_all_are_there(
     tmp_path_factory: pytest.TempPathFactory, seed: int, length: int

@@ -17,6 +17,7 @@ from tests.contract.samples import NAMESPACE, read_blob, save
 from tests.fakes.github_cache import CacheServer
 from tests.integration.store.github.conftest import MAIN
 from tests.integration.store.github.processes import chain_of
+from tests.waiting import SECONDS
 
 REPOSITORY = Path(__file__).parents[4]
 JOBS = 10
@@ -40,7 +41,7 @@ def test_ten_jobs_save_overlapping_chains_at_once(server: CacheServer, tmp_path:
         job.stdin.write(b"go\n")
         job.stdin.flush()
     for job in jobs:
-        _, errors = job.communicate(timeout=120)
+        _, errors = job.communicate(timeout=SECONDS)
         assert job.returncode == 0, errors.decode()
     environment = server.environment(version=version)
     for number in range(JOBS):
@@ -64,7 +65,7 @@ def killed_at(server: CacheServer, folder: Path, number: int) -> bool:
     job = start(server, folder, 0, turns=1)
     assert job.stdin is not None
     server.at_request(number, job.kill)
-    job.communicate(b"go\n", timeout=60)
+    job.communicate(b"go\n", timeout=SECONDS)
     server.at_request(0, lambda: None)
     assert job.returncode in (0, -signal.SIGKILL)
     return job.returncode != 0

@@ -25,7 +25,7 @@ def new_blob(folder: Path, data: bytes) -> NewBlob:
     return NewBlob(digest_of(data), len(data), path, sidecar)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(blobs=st.lists(st.binary(max_size=300), unique=True, max_size=4), data=st.data())
 def test_a_pack_is_its_head_and_its_blobs(tmp_path: Path, blobs: list[bytes], data: st.DataObject) -> None:
     new = [new_blob(tmp_path, blob) for blob in blobs]
