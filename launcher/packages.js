@@ -25,12 +25,11 @@ const FOREIGN = [
 /** The names of the sets that this job needs, of packages.json. */
 function setsFor(environment) {
   const input = (name) => (environment[`INPUT_${name}`] || "").trim();
-  // a file of inputs is YAML, which is not read here: what it mentions is installed
+  // a file of inputs is YAML, which is not read here: what it mentions is installed (it names no store)
   const file = input("CONFIG") ? read(path.resolve(environment.GITHUB_WORKSPACE || ".", input("CONFIG"))) : "";
-  const stores = [input("STORE"), file];
   const buckets = [input("S3-BUCKET"), environment.LAYERCACHE_S3_BUCKET];
   const sets = ["base"];
-  if (stores.some((store) => /s3/i.test(store)) || buckets.some(Boolean)) sets.push("s3");
+  if (/s3/i.test(input("STORE")) || buckets.some(Boolean)) sets.push("s3");
   if (/^true$/i.test(input("COMMENT")) || /\bcomment\b/.test(file)) sets.push("rest");
   // what keeps GitHub's cache under its size limit
   else if (environment.GITHUB_TOKEN && !/^(local|s3)/.test(input("STORE")) && (/^github/.test(input("STORE")) || !sets.includes("s3"))) sets.push("rest");

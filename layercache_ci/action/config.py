@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from layercache_ci.action.context import HERE, DefaultContext
 from layercache_ci.action.inputs import LISTS, TABLE, Inputs, Value
 from layercache_ci.errors import InputError
+
+PLACES: Final = frozenset({"containerfiles", "context", "dockerfiles", "file"})
 
 
 def with_config(inputs: Inputs, workspace: Path) -> Inputs:
@@ -16,8 +19,26 @@ def with_config(inputs: Inputs, workspace: Path) -> Inputs:
     name = inputs.text("config")
     if name is None:
         return inputs
-    found = {key: _value(key, value, name) for key, value in _read(workspace / name, name).items()}
-    return Inputs({**found, **inputs.values})
+    found = Inputs({key: _value(key, value, name) for key, value in _read(workspace / name, name).items()})
+    _demand_from_checkout(found, workspace, name)
+    return Inputs({**found.values, **inputs.values})
+
+
+def _demand_from_checkout(found: Inputs, workspace: Path, file: str) -> None:
+    """Raises InputError for what would bring into the build what else is on the machine."""
+    root = workspace.resolve()
+    for key in sorted(PLACES & found.values.keys()):
+        for place in found.lines(key):
+            if not (root / DefaultContext(HERE).fill(place)).resolve().is_relative_to(root):
+                raise InputError(
+                    f"config: {file!r}: {key}: {place!r} is outside the workspace; write it in the workflow below with:"
+                )
+    for word in found.list("build-args"):
+        if "=" not in word:
+            raise InputError(
+                f"config: {file!r}: build-args: {word!r} would be taken from the environment; write NAME=value, or "
+                "this in the workflow below with:"
+            )
 
 
 def _read(path: Path, name: str) -> Mapping[Any, Any]:

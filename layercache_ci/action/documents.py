@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,10 @@ leaves a manifest list, without an image of its own for each; and builds without
 for several platforms is not cached.
 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
-be a stranger's; so inputs that say who may write, and secrets, are only taken from the workflow.
+be a stranger's. So it says what is built and how it is told of, but not what the build gets of the machine, where
+anything is sent, or who may write. Its `context` and Dockerfile lie in the workspace, its `build-args` have their
+values there, and these inputs are only taken from the workflow:
+
 """
 SAVED: Final = """\
 
@@ -67,7 +71,8 @@ def action(text: str) -> str:
 
 def page() -> str:
     """docs/inputs.md."""
-    parts = [HEAD]
+    closed = [f"`{entry.name}`" for entry in INPUTS if not entry.from_file]
+    parts = [HEAD, textwrap.fill(", ".join(closed), 120, break_on_hyphens=False), ".\n"]
     for origin, title in ORIGINS.items():
         parts.append(f"\n## {title}\n| input | what it is | default |\n|---|---|---|\n")
         parts += [_row(entry) for entry in INPUTS if entry.origin == origin]

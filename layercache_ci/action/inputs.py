@@ -41,7 +41,8 @@ class Input:
     default: str = ""
     choices: tuple[str, ...] = ()
     from_file: bool = True
-    """Whether a `config` file may give it: that file comes with the code, which may be a stranger's."""
+    """Whether a `config` file may give it. That file comes with the code, which may be a stranger's: it says what is
+    built, and how it is told of, but not what the build gets of the machine, nor where anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,8 @@ def _docker(name: str, kind: Kind, description: str, default: str = "", *, from_
     return Input(name, kind, description, "build-push-action", default, from_file=from_file)
 
 
-def _buildah(name: str, kind: Kind, description: str, default: str = "") -> Input:
-    return Input(name, kind, description, "buildah-build", default)
+def _buildah(name: str, kind: Kind, description: str, default: str = "", *, from_file: bool = True) -> Input:
+    return Input(name, kind, description, "buildah-build", default, from_file=from_file)
 
 
 def _own(
@@ -156,14 +157,14 @@ def _own(
 
 INPUTS: Final[tuple[Input, ...]] = (
     _docker("add-hosts", "comma list", "Lines for /etc/hosts of RUN steps, as name:ip"),
-    _docker("allow", "comma list", "Entitlements of the build, like network.host (BuildKit)"),
+    _docker("allow", "comma list", "Entitlements of the build, like network.host (BuildKit)", from_file=False),
     _docker("annotations", "list", "Annotations of the image"),
     _docker("attests", "list", "Attestations, like type=sbom,generator=image (BuildKit)"),
     _docker("build-args", "list", "Build arguments, as NAME=value"),
-    _docker("build-contexts", "list", "Named build contexts, as name=path"),
-    _docker("builder", "text", "The buildx builder to build with", "the current one"),
-    _docker("cache-from", "list", "Handed to buildx as it is; the cache of layercache needs none"),
-    _docker("cache-to", "list", "Handed to buildx as it is; the cache of layercache needs none"),
+    _docker("build-contexts", "list", "Named build contexts, as name=path", from_file=False),
+    _docker("builder", "text", "The buildx builder to build with", "the current one", from_file=False),
+    _docker("cache-from", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
+    _docker("cache-to", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
     _docker("call", "text", "What to do instead of building, like check (BuildKit)", "build"),
     _docker("cgroup-parent", "text", "The parent cgroup of RUN steps"),
     _docker(
@@ -176,10 +177,10 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("file", "text", "The Dockerfile", "Dockerfile in the context; of Podman and Buildah Containerfile first"),
     _docker("labels", "list", "Labels of the image, as name=value"),
     _docker("load", "flag", "Leave the image in the Docker daemon; Podman and Buildah always have it", "false"),
-    _docker("network", "text", "The network of RUN steps"),
+    _docker("network", "text", "The network of RUN steps", from_file=False),
     _docker("no-cache", "flag", "Use no cache; what is built is saved all the same", "false"),
     _docker("no-cache-filters", "comma list", "Stages for which no cache is used (BuildKit)"),
-    _docker("outputs", "plain list", "Where the result goes, as type=local,dest=path"),
+    _docker("outputs", "plain list", "Where the result goes, as type=local,dest=path", from_file=False),
     _docker("platforms", "comma list", "Platforms to build for", "the runner's"),
     _docker(
         "provenance",
@@ -188,26 +189,36 @@ INPUTS: Final[tuple[Input, ...]] = (
         "mode=max in public repositories, else mode=min; none with load",
     ),
     _docker("pull", "flag", "Always look for newer base images", "false"),
-    _docker("push", "flag", "Push the image to its registry", "false"),
+    _docker("push", "flag", "Push the image to its registry", "false", from_file=False),
     _docker("sbom", "text", "The SBOM attestation: true, false or its attributes (BuildKit)"),
     _docker("secrets", "list", "Secrets for RUN --mount=type=secret, as id=value", from_file=False),
-    _docker("secret-envs", "comma list", "The same from variables of the environment, as id=VARIABLE"),
-    _docker("secret-files", "list", "The same from files, as id=path"),
+    _docker("secret-envs", "comma list", "The same from variables of the environment, as id=VARIABLE", from_file=False),
+    _docker("secret-files", "list", "The same from files, as id=path", from_file=False),
     _docker("shm-size", "text", "The size of /dev/shm in RUN steps"),
-    _docker("ssh", "comma list", "SSH agents or keys for RUN --mount=type=ssh, as default or id=path"),
-    _docker("tags", "comma list", "Names of the image; with image or containerfiles bare tags, by whitespace"),
+    _docker("ssh", "comma list", "SSH agents or keys for RUN --mount=type=ssh, as default or id=path", from_file=False),
+    _docker(
+        "tags",
+        "comma list",
+        "Names of the image; with image or containerfiles bare tags, by whitespace",
+        from_file=False,
+    ),
     _docker("target", "text", "The stage to build"),
     _docker("ulimit", "list", "Limits of RUN steps, as name=soft:hard"),
     _docker("github-token", "text", "Reads a git context and writes the comment", "the job's own", from_file=False),
-    _buildah("image", "text", "The name of the image; with it or containerfiles, inputs are meant as buildah-build's"),
+    _buildah(
+        "image",
+        "text",
+        "The name of the image; with it or containerfiles, inputs are meant as buildah-build's",
+        from_file=False,
+    ),
     _buildah("containerfiles", "plain list", "The Containerfiles; several are put together"),
     _buildah("dockerfiles", "plain list", "The same as containerfiles"),
     _buildah("arch", "text", "The architecture to build for", "the runner's"),
     _buildah("archs", "comma list", "The same for one or more architectures"),
     _buildah("platform", "text", "The platform to build for", "the runner's"),
     _buildah("oci", "flag", "Write the image in OCI's format, not in Docker's", "false"),
-    _buildah("tls-verify", "flag", "Check the certificates of registries", "true"),
-    _buildah("extra-args", "words", "Options for buildah build"),
+    _buildah("tls-verify", "flag", "Check the certificates of registries", "true", from_file=False),
+    _buildah("extra-args", "words", "Options for buildah build", from_file=False),
     _buildah("layers", "text", "Accepted: layers are always kept, or nothing could be cached"),
     _buildah("squash", "text", "Accepted: it only ever was for builds without a Containerfile"),
     _buildah("base-image", "text", "Refused without a Containerfile: write it as FROM"),
@@ -236,14 +247,21 @@ INPUTS: Final[tuple[Input, ...]] = (
         "text",
         "Where the cache is kept: github, s3://BUCKET/PREFIX, local or local:DIR",
         "s3 where s3-bucket is given, else the job's cache service, else local",
+        from_file=False,
     ),
-    _own("s3-bucket", "text", "The same as store: s3://BUCKET/PREFIX, as BUCKET or BUCKET/PREFIX"),
-    _own("s3-endpoint", "text", "The URL of a server that is not AWS's (MinIO, R2, Ceph)"),
-    _own("s3-region", "text", "The region of the bucket", "what the AWS SDK finds"),
-    _own("s3-path-style", "flag", "Name the bucket in the path, not in the host name", "true with s3-endpoint"),
-    _own("s3-role-arn", "text", "A role to assume"),
-    _own("s3-sse", "choice", "How the server is to encrypt", "", ("AES256", "aws:kms")),
-    _own("s3-kms-key", "text", "The key of s3-sse: aws:kms"),
+    _own("s3-bucket", "text", "The same as store: s3://BUCKET/PREFIX, as BUCKET or BUCKET/PREFIX", from_file=False),
+    _own("s3-endpoint", "text", "The URL of a server that is not AWS's (MinIO, R2, Ceph)", from_file=False),
+    _own("s3-region", "text", "The region of the bucket", "what the AWS SDK finds", from_file=False),
+    _own(
+        "s3-path-style",
+        "flag",
+        "Name the bucket in the path, not in the host name",
+        "true with s3-endpoint",
+        from_file=False,
+    ),
+    _own("s3-role-arn", "text", "A role to assume", from_file=False),
+    _own("s3-sse", "choice", "How the server is to encrypt", "", ("AES256", "aws:kms"), from_file=False),
+    _own("s3-kms-key", "text", "The key of s3-sse: aws:kms", from_file=False),
     _own("s3-access-key-id", "text", "An access key", "what the AWS SDK finds", from_file=False),
     _own("s3-secret-access-key", "text", "Its secret", "what the AWS SDK finds", from_file=False),
     _own("s3-session-token", "text", "The token of a temporary access key", from_file=False),
@@ -251,7 +269,9 @@ INPUTS: Final[tuple[Input, ...]] = (
     _own("read-scope", "comma list", "Scopes to read too", "those of the base and the default branch", from_file=False),
     _own("mode", "choice", "What may be done to the cache", "read-write; a fork only reads", MODES, from_file=False),
     _own("max-size", "size", "The size limit of the store, like 10GB", "the store's own"),
-    _own("tier", "text", "A folder, as DIR or DIR:SIZE, that keeps what a remote store gives and gets"),
+    _own(
+        "tier", "text", "A folder, as DIR or DIR:SIZE, that keeps what a remote store gives and gets", from_file=False
+    ),
     _own("cache-version", "text", "Change it to start with an empty cache"),
     _own("cache-base-images", "choice", "Whether to save base images' layers", "auto, which is true", BASE_IMAGES),
     _own(

@@ -17,13 +17,13 @@ def read(tmp_path: Path, text: str, **values: str) -> Inputs:
 
 
 def test_it_gives_what_the_workflow_does_not(tmp_path: Path) -> None:
-    inputs = read(tmp_path, "target: theirs\npush: true\nfile: D\n", target="mine")
-    assert (inputs.text("target"), inputs.flag("push"), inputs.text("file")) == ("mine", True, "D")
+    inputs = read(tmp_path, "target: theirs\npull: true\nfile: D\n", target="mine")
+    assert (inputs.text("target"), inputs.flag("pull"), inputs.text("file")) == ("mine", True, "D")
 
 
 def test_lists_and_mappings(tmp_path: Path) -> None:
-    inputs = read(tmp_path, "labels: [one=a, 'two=b,c']\nbuild-args: {A: 1, B: true}\ntags: a,b\n")
-    assert (inputs.list("labels"), inputs.list("build-args"), inputs.list("tags")) == (
+    inputs = read(tmp_path, "labels: [one=a, 'two=b,c']\nbuild-args: {A: 1, B: true}\nplatforms: a,b\n")
+    assert (inputs.list("labels"), inputs.list("build-args"), inputs.list("platforms")) == (
         ("one=a", "two=b,c"),
         ("A=1", "B=true"),
         ("a", "b"),
@@ -53,6 +53,43 @@ def test_what_is_wrong_in_it(tmp_path: Path, text: str, named: list[str]) -> Non
     assert said.startswith("config: 'c.yml'")
     assert "\n" not in said
     assert [word for word in named if word not in said] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3-endpoint: https://evil.example", "s3-role-arn: a", "store: s3://x/y", "s3-bucket: x", "tier: /home/user/x",
+        "extra-args: [--volume=/:/host]", "secret-envs: a=AWS_SECRET_ACCESS_KEY", "secret-files: a=/etc/shadow",
+        "build-contexts: {all: /}", "outputs: 'type=local,dest=/home/user'", "cache-to: type=inline", "push: true",
+        "tags: o/r:latest", "image: o/r", "network: host", "ssh: default", "allow: security.insecure",
+    ],
+)  # fmt: skip
+def test_it_has_no_say_in_what_a_build_gets_of_the_machine_and_where_things_go(tmp_path: Path, text: str) -> None:
+    """It may be a stranger's, in a workflow that has secrets."""
+    with pytest.raises(InputError, match="is only taken from the workflow"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "context: /", "context: ..", "context: sub/../..", "context: out", "context: '{{defaultContext}}:../..'",
+        "file: /etc/passwd", "containerfiles: [D, ../D]", "dockerfiles: out/D", "build-args: [A=1, SECRET]",
+    ],
+)  # fmt: skip
+def test_what_it_names_lies_in_the_workspace(tmp_path: Path, text: str) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/out").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="below with:"):
+        read(tmp_path / "workspace", text)
+
+
+def test_what_lies_there_it_may_name(tmp_path: Path) -> None:
+    text = f"context: sub/..\nfile: {tmp_path}/sub/D\ncontainerfiles: [sub/D, D]\nbuild-args: [A=]\n"
+    inputs = read(tmp_path, text)
+    assert (inputs.text("context"), inputs.lines("containerfiles")) == ("sub/..", ("sub/D", "D"))
+    for context in ("{{defaultContext}}:sub", "https://github.com/o/r.git"):
+        assert read(tmp_path, f"context: '{context}'\n").text("context") == context
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
