@@ -56,7 +56,8 @@ def equip(tree: Path) -> None:
     (tree / "etc/pip.conf").write_text(pip_configuration())
     proxies = [f'Acquire::{name}::Proxy "{os.environ[key]}";\n'
                for name in ("http", "https") if (key := f"{name}_proxy") in os.environ]  # fmt: skip
-    (tree / "etc/apt/apt.conf.d/90lab").write_text(f'Acquire::https::CAInfo "{CA_INSIDE}";\n' + "".join(proxies))
+    settings = [f'Acquire::https::CAInfo "{CA_INSIDE}";\n', 'Acquire::Retries "5";\n', *proxies]
+    (tree / "etc/apt/apt.conf.d/90lab").write_text("".join(settings))
 
 
 def make_base_images(paths: LabPaths) -> None:

@@ -50,8 +50,9 @@ def install_packages(names: tuple[str, ...] = PACKAGES) -> None:
     if missing:
         say(f"lab: apt-get install {' '.join(missing)}")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "update"], env=environment)
-        run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=environment)
+        apt = ["apt-get", "-o", "Acquire::Retries=5"]
+        run([*apt, "update"], env=environment)
+        run([*apt, "install", "-y", "--no-install-recommends", *missing], env=environment)
 
 
 def install_go(paths: LabPaths) -> None:

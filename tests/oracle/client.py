@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -27,7 +28,9 @@ class Oracle:
         # a program for each process: several may run the tests at once
         self._folder = tempfile.TemporaryDirectory(prefix="layercache-oracle-")
         program = f"{self._folder.name}/oracle"
-        subprocess.run([go, "build", "-o", program, "."], cwd=HERE, check=True)
+        with (HERE / "go.mod").open() as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)  # who comes second finds it compiled
+            subprocess.run([go, "build", "-o", program, "."], cwd=HERE, check=True)
         self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:

@@ -22,8 +22,8 @@ from layercache_ci.engines.buildkit.transport import Exported
 from layercache_ci.errors import CacheError
 
 PIECE: Final = 1 << 16
-MOMENTS: Final = 3.0
-"""Seconds."""
+MOMENTS: Final = 10.0
+"""Seconds, where the machine has much else to do: a lookup that was taken for work would cost a save."""
 
 
 @dataclass(frozen=True, slots=True)
