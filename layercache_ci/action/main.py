@@ -21,7 +21,7 @@ from layercache_ci.action.inputs import FLAGS, Inputs, for_shells, read_inputs
 from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import outputs, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
-from layercache_ci.action.secret_files import masks, shown
+from layercache_ci.action.secret_files import SECRETS, masks, shown
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation
 from layercache_ci.pipeline import Result, build
@@ -85,6 +85,7 @@ def _step(machine: Machine) -> int:
         toolkit.add_mask(secret)
     place = machine.environment.get("RUNNER_TEMP") or None
     folder = Path(tempfile.mkdtemp(prefix="layercache-", dir=place))
+    toolkit.save_state("folder", str(folder))  # before there are secrets in it: this process may be killed
     try:
         request = make_request(inputs, machine, folder, engine=engine, workspace=workspace)
     except InputError:
@@ -115,7 +116,7 @@ def _build(request: Request, machine: Machine, folder: Path, cancellation: Cance
     finally:
         # the process that saves builds once more, with the secrets, and comes by here when it is done
         if not goes_on:
-            shutil.rmtree(folder / "secrets", ignore_errors=True)
+            shutil.rmtree(folder / SECRETS, ignore_errors=True)
     return result
 
 

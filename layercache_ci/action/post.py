@@ -3,6 +3,7 @@ what came of it. It never fails a job."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Final
 
 from layercache_ci.action import toolkit
 from layercache_ci.action.background import Background
+from layercache_ci.action.secret_files import SECRETS
 from layercache_ci.errors import InputError
 from layercache_ci.report.markdown import job_summary, saved_line
 from layercache_ci.report.reading import read_report
@@ -25,9 +27,10 @@ MOST_LOG: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the main step left: `report` is None where it never came to a build; `warnings` counts those that it told
-    the runner of."""
+    """What the main step left: `folder` is its own, `report` is None where it never came to the end of a build;
+    `warnings` counts those that it told the runner of."""
 
+    folder: Path | None
     report: Path | None
     background: Background | None
     summary: bool
@@ -36,9 +39,10 @@ class State:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> State:
-        names = ("pid", "report", "log", "summary", "comment", "warnings")
-        pid, report, log, summary, comment, warnings = (toolkit.get_state(name, environment) for name in names)
+        names = ("folder", "pid", "report", "log", "summary", "comment", "warnings")
+        folder, pid, report, log, summary, comment, warnings = (toolkit.get_state(name, environment) for name in names)
         return cls(
+            folder=Path(folder) if folder else None,
             report=Path(report) if report else None,
             background=Background(int(pid), Path(log)) if pid.isdigit() and log else None,
             summary=summary in {"short", "full"},
@@ -57,9 +61,18 @@ def main() -> int:
 
             finish(Path(folder), machine)
         state = State.of(environment)
-        if state.report is not None:
-            _post(state, state.report, environment)
+        try:
+            if state.report is not None:
+                _post(state, state.report, environment)
+        finally:
+            _remove_secrets(state)
     return 0
+
+
+def _remove_secrets(state: State) -> None:
+    """Those of a step or a save that was killed: a runner's temporary folder may stay from job to job."""
+    if state.folder is not None and not (state.background and state.background.alive):
+        shutil.rmtree(state.folder / SECRETS, ignore_errors=True)
 
 
 def _post(state: State, path: Path, environment: Mapping[str, str]) -> None:

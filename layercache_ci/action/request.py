@@ -13,7 +13,7 @@ from layercache_ci.action.context import default_context
 from layercache_ci.action.inputs import FLAGS, Inputs
 from layercache_ci.action.lists import ManifestList, as_list
 from layercache_ci.action.provenance import default_provenance, with_builder
-from layercache_ci.action.secret_files import TOKEN, Secrets
+from layercache_ci.action.secret_files import SECRETS, TOKEN, Secrets
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
     BASE_IMAGES,
@@ -53,7 +53,7 @@ class Request:
 def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: EngineChoice, workspace: Path) -> Request:
     """What comes of the build is written into `folder`, and so are the secrets, below `secrets`. Raises InputError that
     names the input."""
-    secrets = Secrets(folder / "secrets")
+    secrets = Secrets(folder / SECRETS)
     secrets.add(inputs)
     common = replace(common_settings(inputs, machine, folder), engine=engine)
     notes: list[str] = []

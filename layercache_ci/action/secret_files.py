@@ -10,6 +10,8 @@ from typing import Final
 
 from layercache_ci.action.inputs import Inputs
 
+SECRETS: Final = "secrets"
+"""Their folder, in that of the step."""
 TOKEN: Final = "GIT_AUTH_TOKEN"  # noqa: S105 - the name that BuildKit's git source looks for
 PRIVATE: Final = 0o600
 CREDENTIALS: Final = ("github-token", "s3-secret-access-key", "s3-session-token")

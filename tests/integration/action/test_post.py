@@ -161,6 +161,19 @@ def test_a_save_that_died_is_a_warning(job: Job) -> None:
     assert post.summary.endswith("layercache: the save did not come to its end\n")
 
 
+@pytest.mark.parametrize("script", ["kill -KILL $$", "trap '' INT; sleep 600 & wait; wait", None])
+def test_no_secret_outlives_a_step_or_a_save_that_was_killed(job: Job, script: str | None) -> None:
+    """None is a main step that was killed before it told of more than its folder."""
+    (job.folder / "secrets").mkdir()
+    (job.folder / "secrets/0").write_text("hush")
+    state = {"folder": str(job.folder)}
+    if script is not None:
+        state |= job.state(job.save(script))
+    assert job.post(state=state, LAYERCACHE_POST_TIMEOUT="1s").code == 0
+    assert not (job.folder / "secrets").exists()
+    assert (job.folder / "report.json").exists()
+
+
 def test_another_process_with_its_number_is_let_alone(job: Job) -> None:
     (job.folder / "save.log").write_text("")
     with subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_session=True) as other:
