@@ -19,12 +19,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from layercache_ci.errors import CacheError, StoreUnavailable
+from layercache_ci.store.sending import Body
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS: Final = 16
 TIMEOUT: Final = (10.0, 60.0)
-"""Seconds to connect, and to wait for the next byte."""
+"""Seconds to connect and to send each piece of a body, and to wait for the next byte."""
 
 PATIENCE: Final = 60.0
 """Seconds that one run waits in all because of rate limits."""
@@ -73,10 +74,12 @@ class Http:
     ) -> requests.Response:
         """The last answer, whatever its status; `what` says for people what was asked. 5xx and broken connections are
         tried again, 429 once its Retry-After is over, as long as the patience for that lasts. Raises CacheError."""
+        # requests takes whatever can be iterated and has a length, and begins it anew where it tries again
+        body: Any = Body(data) if data else data
         while True:
             try:
                 response = self._session.request(
-                    method, url, headers=headers, data=data, json=json, stream=stream, timeout=TIMEOUT
+                    method, url, headers=headers, data=body, json=json, stream=stream, timeout=TIMEOUT
                 )
             except requests.RequestException as error:
                 raise StoreUnavailable(f"{what}: {_host(url)} {reason(error)}") from None
