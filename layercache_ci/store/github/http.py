@@ -30,6 +30,9 @@ TIMEOUT: Final = (10.0, 60.0)
 PATIENCE: Final = 60.0
 """Seconds that one run waits in all because of rate limits."""
 
+_SHORTEST_WAIT: Final = 1.0
+"""Seconds, where a rate limit is said to be over at once: so that the patience ends however often that is said."""
+
 _LONGEST_TEXT: Final = 200
 _SIGNATURE: Final = re.compile(r"\?[^\s'\"]*")
 
@@ -88,7 +91,7 @@ class Http:
             self._wait(what, response)
 
     def _wait(self, what: str, response: requests.Response) -> None:
-        seconds = retry_after(response.headers.get("Retry-After", ""))
+        seconds = max(_SHORTEST_WAIT, retry_after(response.headers.get("Retry-After", "")))
         response.close()
         with self._lock:
             affordable = seconds <= self._patience
@@ -114,7 +117,7 @@ def retries(backoff: float = 0.5) -> Retry:
 
 def retry_after(header: str, *, default: float = 5.0) -> float:
     """Seconds, of either form of the header (RFC 9110, 10.2.3)."""
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
