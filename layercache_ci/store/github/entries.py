@@ -7,11 +7,12 @@ import re
 import tempfile
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -45,7 +46,10 @@ class Entries:
         self._saved: set[str] = set()
         self._without_ranges: set[str] = set()
         """Hosts."""
-        self._whole: dict[str, Path] = {}
+        self._whole: dict[str, BinaryIO] = {}
+        """Files without a name: they go with this process, however it ends."""
+        self._files = ExitStack()
+        weakref.finalize(self, self._files.close)
         self._lock = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -166,34 +170,27 @@ class Entries:
         with self._lock:
             lock = self._locks[f"whole {key}"]
         with lock:
-            path = self._whole.get(key)
-            if path is None:
-                path = self._whole[key] = self._download(url)
-        with path.open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, offset)
+            file = self._whole.get(key)
+            if file is None:
+                file = self._whole[key] = self._download(url)
+        return os.pread(file.fileno(), length, offset)
 
-    def _download(self, url: str) -> Path:
+    def _download(self, url: str) -> BinaryIO:
         what = "reading a whole cache entry"
         self._folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            response = stack.enter_context(closing(self._http.send(what, "GET", url, stream=True)))
+        with closing(self._http.send(what, "GET", url, stream=True)) as response:
             if response.status_code != 200:
                 raise failure(what, response)
-            file = stack.enter_context(tempfile.NamedTemporaryFile(dir=self._folder, delete=False))
-            path = Path(file.name)
+            file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with all of them
+            self._files.callback(file.close)
             try:
                 for piece in response.iter_content(_PIECE):
                     file.write(piece)
+                file.flush()
             except (requests.RequestException, OSError):
-                path.unlink(missing_ok=True)
+                file.close()
                 raise StoreUnavailable(f"{what}: its host broke off") from None
-        return path
-
-    def close(self) -> None:
-        for path in self._whole.values():
-            with suppress(OSError):
-                path.unlink()
-        self._whole.clear()
+        return file
 
 
 def _body(response: requests.Response, length: int) -> bytes:
