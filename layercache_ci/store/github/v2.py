@@ -65,14 +65,15 @@ class V2Client:
             return
         # The form that every server accepts: the JS SDK's, a UUID and twelve digits, in base64.
         run = str(uuid.uuid4())
+        more = f"{url}{'&' if '?' in url else '?'}comp="  # not every server signs its URLs
 
         def send(number: int, _offset: int, data: bytes) -> None:
-            self._put(f"{url}&comp=block&blockid={quote(_block_id(run, number), safe='')}", data, _AZURE)
+            self._put(f"{more}block&blockid={quote(_block_id(run, number), safe='')}", data, _AZURE)
 
         in_blocks(source, send)
         ids = "".join(f"<Latest>{_block_id(run, n)}</Latest>" for n in range(-(-source.size // BLOCK)))
         listing = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{ids}</BlockList>'.encode()
-        self._put(f"{url}&comp=blocklist", listing, {**_AZURE, "Content-Type": "application/xml"})
+        self._put(f"{more}blocklist", listing, {**_AZURE, "Content-Type": "application/xml"})
 
     def _put(self, url: str, data: bytes, headers: Mapping[str, str]) -> None:
         what = "uploading a cache entry"

@@ -82,7 +82,7 @@ def _get(server: CacheServer, request: Request) -> Reply:
     entry = _entry(server, request)
     if entry is None or not server.signature_holds(request.path, request.query):
         return _error(403, "AuthenticationFailed")
-    if "r" not in request.query.get("sp", ""):
+    if not server.permitted(request.query, "r"):
         return _error(403, "AuthorizationPermissionMismatch")
     if not entry.path.exists():
         return _error(404, "BlobNotFound")
@@ -113,7 +113,7 @@ def _entry(server: CacheServer, request: Request) -> Entry | None:
 def _writable(server: CacheServer, request: Request) -> Entry | None:
     """The reserved entry that the URL may write; one that is finished is so for good."""
     entry = _entry(server, request)
-    holds = server.signature_holds(request.path, request.query) and "w" in request.query.get("sp", "")
+    holds = server.signature_holds(request.path, request.query) and server.permitted(request.query, "w")
     return entry if entry is not None and entry.size is None and holds else None
 
 

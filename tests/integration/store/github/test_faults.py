@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
 from layercache_ci.errors import BlobNotFound, StoreUnavailable
 from layercache_ci.layers.model import Descriptor
+from layercache_ci.store.github.client import BLOCK
 from layercache_ci.store.model import Match, Scopes
 from tests.contract.samples import NAMESPACE, put_blob, read_blob, record, save, step
 from tests.fakes.github_cache import CacheServer
@@ -50,7 +52,7 @@ def test_a_url_that_is_refused_is_asked_for_anew_once(server: CacheServer, open_
         store.read_range(blob, 3 << 20, 100)
 
 
-def test_a_host_without_ranges_is_found_out_once(server: CacheServer, open_store: OpenStore) -> None:
+def test_a_host_without_ranges_is_found_out_once(server: CacheServer, open_store: OpenStore, tmp_path: Path) -> None:
     save(open_store(), CHAIN)
     server.weather.ignore_ranges = True
     store = open_store()
@@ -60,6 +62,18 @@ def test_a_host_without_ranges_is_found_out_once(server: CacheServer, open_store
         assert store.read_range(blob, offset, 50) == BIG[offset : offset + 50]
     assert read_blob(store, blob) == BIG
     assert server.counts()["get blob"] == 0, "the whole entry was fetched with its head"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "whole" in path.parts], (
+        "of nothing to remove"
+    )
+
+
+def test_urls_without_a_query(server: CacheServer, open_store: OpenStore) -> None:
+    server.weather.signed_urls = False
+    data = os.urandom(BLOCK + 1)
+    saved = save(open_store(), [("a", data)])
+    store = open_store()
+    assert store.lookup(NAMESPACE, ["a"]) == Match(saved, 1)
+    assert read_blob(store, saved.chain[0].layers[0].blob) == data
 
 
 def test_a_host_that_hangs_up_in_the_middle(server: CacheServer, open_store: OpenStore) -> None:
