@@ -9,14 +9,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 from typing import Final
 
-from benchmarks.measure import RunFailed, measure
+from benchmarks.measure import Cost, RunFailed, measure
 from benchmarks.store_client import WORKERS
 from layercache_ci.settings import S3Options
 from layercache_ci.store import StoreChoice
@@ -37,27 +37,29 @@ Client = Callable[[str, Path], tuple[Sequence[str], Mapping[str, str]]]
 
 @dataclass(slots=True)
 class Transfer:
-    """What both clients took for the same bytes, in each round. Seconds; `peak` is ours, in bytes."""
+    """What both clients took for the same bytes, in each round; `peak` is our memory, in bytes."""
 
     store: str
     verb: str
     peer: str
     size: int
-    ours: list[float]
-    theirs: list[float]
+    ours: list[Cost] = field(default_factory=list)
+    theirs: list[Cost] = field(default_factory=list)
     peak: int = 0
 
     @property
     def row(self) -> str:
-        ours, theirs = (self.size / 1e6 / median(seconds) for seconds in (self.ours, self.theirs))
+        costs = (self.ours, self.theirs)
+        ours, theirs = (self.size / 1e6 / median(cost.wall for cost in each) for each in costs)
         speeds = f"{ours:.0f} | {theirs:.0f} | {ours / theirs:.2f}"
-        return f"| {self.store} | {self.verb} | {self.peer} | {speeds} | {self.peak / 1e6:.0f} |"
+        seconds = " | ".join(f"{median(cost.cpu for cost in each):.1f}" for each in costs)
+        return f"| {self.store} | {self.verb} | {self.peer} | {speeds} | {seconds} | {self.peak / 1e6:.0f} |"
 
 
 def table(transfers: Sequence[Transfer]) -> str:
     lines = [
-        "| store | | its best client | layercache, MB/s | that client, MB/s | ratio | layercache's memory, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| store | | best client | layercache, MB/s | that client's | ratio | CPU, s | that client's | memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(each.row for each in transfers)])
 
@@ -77,8 +79,8 @@ def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> I
     source = scratch / BLOBS
     size = write_blobs(source, count)
     for name, peer, clients in (STORES[store] for store in stores):
-        saving = Transfer(name, "save", peer, size, [], [])
-        restoring = Transfer(name, "restore", peer, size, [], [])
+        saving = Transfer(name, "save", peer, size)
+        restoring = Transfer(name, "restore", peer, size)
         for number in range(rounds):
             folder = scratch / f"round-{number}"
             folder.mkdir()
@@ -87,10 +89,10 @@ def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> I
                     (ours, saving.ours, restoring.ours),
                     (theirs, saving.theirs, restoring.theirs),
                 ):
-                    seconds, saved_peak = run(client, "save", source, folder)
-                    of_saving.append(seconds)
-                    seconds, restored_peak = run(client, "restore", folder / "restored", folder)
-                    of_restoring.append(seconds)
+                    cost, saved_peak = run(client, "save", source, folder)
+                    of_saving.append(cost)
+                    cost, restored_peak = run(client, "restore", folder / "restored", folder)
+                    of_restoring.append(cost)
                     if client is ours:
                         saving.peak = max(saving.peak, saved_peak)
                         restoring.peak = max(restoring.peak, restored_peak)
@@ -99,15 +101,15 @@ def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> I
         yield from (saving, restoring)
 
 
-def run(client: Client, verb: str, files: Path, folder: Path) -> tuple[float, int]:
-    """Seconds, and what stands on the last line of the output where that is a number."""
+def run(client: Client, verb: str, files: Path, folder: Path) -> tuple[Cost, int]:
+    """What it cost, and what stands on the last line of the output where that is a number."""
     if verb == "restore":
         files.mkdir()
     argv, environment = client(verb, files)
     log = folder / "log"
     cost = measure(argv, {**os.environ, **environment}, log)
     last = (log.read_text().split() or [""])[-1]
-    return cost.wall, int(last) if last.isdigit() else 0
+    return cost, int(last) if last.isdigit() else 0
 
 
 def check(folder: Path, size: int) -> None:
