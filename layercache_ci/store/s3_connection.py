@@ -1,6 +1,6 @@
 """A bucket, as the store uses it: few kinds of request, each counted; faults are StoreUnavailable.
 
-boto3 is imported when the first request is made. Names of objects are relative to `<prefix>/lc1/`.
+botocore is imported when the first request is made. Names of objects are relative to `<prefix>/lc1/`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from layercache_ci.errors import StoreUnavailable
 from layercache_ci.store.s3_settings import S3Settings
+from layercache_ci.store.sending import BodyFile
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -99,7 +100,7 @@ class Connection:
 
     def _make(self) -> S3Client:
         with self.faults():
-            from layercache_ci.store.s3_client import make_client  # noqa: PLC0415 - boto3 takes its time
+            from layercache_ci.store.s3_client import make_client  # noqa: PLC0415 - botocore takes its time
 
             client = make_client(self.settings)
             client.meta.events.register("before-call.s3", self._count)
@@ -157,8 +158,7 @@ class Connection:
         return self._get(name, {"Range": f"bytes={start}-{start + length - 1}"}, start, length, into)
 
     def put(self, name: str, body: bytes | bytearray) -> None:
-        # of `bytes` botocore makes a file: it asks the server whether it may send it, and then reads it bit by bit
-        data: Any = body if isinstance(body, bytearray) else bytearray(body)
+        data: Any = BodyFile(body)
         with self.faults():
             self.client.put_object(**self._key(name), Body=data, **self._encryption)
 
@@ -180,7 +180,7 @@ class Connection:
                 raise
 
     def _send_part(self, place: Any, file: int, length: int, number: int) -> Any:
-        body: Any = read_at(file, number * length, length)
+        body: Any = BodyFile(read_at(file, number * length, length))
         sent: Any = self.client.upload_part(**place, PartNumber=number + 1, Body=body)
         checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
         return {"PartNumber": number + 1, "ETag": sent["ETag"], **checksums}

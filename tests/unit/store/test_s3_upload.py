@@ -1,18 +1,23 @@
-"""An upload in parts, to a client that is none: what goes wrong can't be had from a real server on time."""
+"""Uploads that have a bad day: what goes wrong can't be had from a real server on time."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from layercache_ci.settings import S3Options
+from layercache_ci.store import s3_client
 from layercache_ci.store.s3_connection import UPLOAD_PART, Connection, read_at
 from layercache_ci.store.s3_settings import S3Settings
+from tests.fakes.slow_reader import serve_slowly
 
 PARTS = 100
 
@@ -22,7 +27,7 @@ class Refused(Exception):
 
 
 class Client:
-    """Refuses the part of that number, and holds every other back until it was."""
+    """One that is none. Refuses the part of that number, and holds every other back until it was."""
 
     def __init__(self, refused: int) -> None:
         self.refused = refused
@@ -33,7 +38,7 @@ class Client:
     def create_multipart_upload(self, **_: Any) -> dict[str, str]:
         return {"UploadId": "1"}
 
-    def upload_part(self, *, PartNumber: int, Body: bytearray, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's
+    def upload_part(self, *, PartNumber: int, Body: Sized, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's
         self.parts.append(PartNumber)
         if PartNumber == self.refused:
             self._over.set()
@@ -81,3 +86,13 @@ def test_after_a_part_that_was_refused_no_other_is_begun(file: int) -> None:
 def test_what_is_read_of_a_file_ends_where_it_ends(file: int) -> None:
     assert len(read_at(file, UPLOAD_PART * (PARTS - 1), UPLOAD_PART)) == UPLOAD_PART - 5
     assert read_at(file, UPLOAD_PART * PARTS, 10) == b""
+
+
+def test_a_body_has_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than the timeout, none of its pieces does."""
+    monkeypatch.setattr(s3_client, "Config", lambda **options: Config(**{**options, "connect_timeout": 0.5}))
+    data = os.urandom(16 << 20)
+    with serve_slowly() as server:
+        options = S3Options(endpoint=server.url, access_key="key", secret_key="secret")
+        Connection(S3Settings("bucket", "", options)).put("name", data)
+    assert server.digests == [hashlib.sha256(data).hexdigest()]
