@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, TypeVar
 
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.protocol import Saved
-from layercache_ci.errors import CacheError
+from layercache_ci.errors import CacheError, StoreUnavailable
 from layercache_ci.store.model import RECENT, Match, StepRecord, Store
 
 T = TypeVar("T")
@@ -30,10 +32,12 @@ class Lookup:
     asked: float = field(default_factory=time.monotonic)
 
     def answer(self, asked: Future[T]) -> T | None:
+        """None where it is a fault; what several came to is said once."""
         try:
             return asked.result()
         except CacheError as error:
-            self.warnings.append(str(error))
+            if str(error) not in self.warnings:
+                self.warnings.append(str(error))
             return None
 
     @property
@@ -44,22 +48,27 @@ class Lookup:
     def keep(self, store: Store, saved: Saved) -> Saved:
         """After a save: what was used is the last that a size limit removes, and the store is brought within its limit.
         What is saved stays saved where that fails: it is a warning more."""
+        faults: list[str] = []
         try:
             for match in (*self.matches.values(), *self.images.values()):
                 store.touch(match.record, match.depth)
+        except (CacheError, OSError) as error:
+            faults.append(f"what was used may be the first that the store removes: {error}")
+        try:
             store.collect()
         except (CacheError, OSError) as error:
-            return replace(saved, warnings=(*saved.warnings, f"the store may grow past its size limit: {error}"))
-        return saved
+            faults.append(f"the store may grow past its size limit: {error}")
+        return replace(saved, warnings=(*saved.warnings, *faults)) if faults else saved
 
 
 def look_up(plan: Plan, store: Store) -> Lookup:
     """Ask the store about every stage and image of the plan, all at once: a distant one takes its time for each answer.
-    A fault is a warning and no match."""
+    A fault is a warning and no match. One that can't be reached takes minutes to show it, and is left alone then."""
     found = Lookup()
+    asking = _UntilLost()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        stages = {index: pool.submit(_ask, store, plan, index) for index in plan.stages}
-        images = {key: pool.submit(store.lookup, plan.namespace, (key,)) for _, key in plan.images}
+        stages = {index: pool.submit(asking.ask, partial(_ask, store, plan, index)) for index in plan.stages}
+        images = {key: pool.submit(asking.ask, partial(store.lookup, plan.namespace, (key,))) for _, key in plan.images}
         for index, stage in stages.items():
             match, newest = found.answer(stage) or (None, None)
             if match is not None:
@@ -71,6 +80,22 @@ def look_up(plan: Plan, store: Store) -> Lookup:
             if match is not None:
                 found.images[key] = match
     return found
+
+
+class _UntilLost:
+    """Asks until the store is unavailable to one of those who ask; that is the others' answer, too."""
+
+    def __init__(self) -> None:
+        self._error: StoreUnavailable | None = None
+
+    def ask(self, question: Callable[[], T]) -> T:
+        if self._error is not None:
+            raise StoreUnavailable(str(self._error))
+        try:
+            return question()
+        except StoreUnavailable as error:
+            self._error = self._error or error
+            raise
 
 
 def _ask(store: Store, plan: Plan, index: int) -> tuple[Match | None, StepRecord | None]:
