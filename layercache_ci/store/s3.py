@@ -74,6 +74,7 @@ class S3Store:
         self._max_size = max_size
         self._patience = patience
         self._blobs = S3Blobs(connection, folder, writable=scopes.write is not None, patience=patience)
+        self._renewing = True
         self._matched: dict[tuple[str, tuple[str, ...]], _Matched] = {}
         """By the namespace and the keys that were found."""
 
@@ -133,8 +134,13 @@ class S3Store:
         return bool(moved) or identity in holders
 
     def contains(self, digests: Iterable[str]) -> frozenset[str]:
+        """What can't be made young again is held all the same. `touch` says so; here it is not tried again."""
         held = self._blobs.sizes(digests)
-        self._blobs.keep(held.items())
+        if self._renewing:
+            try:
+                self._blobs.keep(held.items())
+            except StoreUnavailable:
+                self._renewing = False
         return frozenset(held)
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:

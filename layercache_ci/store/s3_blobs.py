@@ -37,6 +37,8 @@ AHEAD: Final = 2
 """Such requests under way beside the one that is read: a stream holds 24 MiB at most. Three were no faster."""
 SMALL: Final = 16 << 20
 """Bytes up to which a blob is uploaded in one request."""
+LARGEST_COPY: Final = 5 << 30
+"""Bytes up to which S3 copies an object in one request."""
 FEW: Final = 3
 """Blobs that are asked for one by one; for more of them, a page of the listing comes first."""
 
@@ -107,9 +109,11 @@ class S3Blobs:
         return _whole(found for page in pages for found in page.objects)
 
     def keep(self, blobs: Iterable[tuple[str, int]]) -> None:
-        """Somebody uses these, or is about to name them in a record: digests and sizes."""
+        """Somebody uses these, or is about to name them in a record: digests and sizes. What is too large to be made
+        young again is left as it is."""
         if self._writable:
-            names = (_name(digest, size) for digest, size in blobs)
+            small = ((digest, size) for digest, size in blobs if size + sidecar_size(size) <= LARGEST_COPY)
+            names = (_name(digest, size) for digest, size in small)
             self._connection.renew([name for name in names if name in self._connection.modified], self._patience)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
