@@ -22,7 +22,8 @@ function contextOf(given, file, environment) {
     });
   const context = fill(written);
   // git's Dockerfile is in the context; buildx takes any other from where it runs
-  const inside = file && !url && written.search(TEMPLATE) >= 0 && !path.isAbsolute(file);
+  const elsewhere = url || path.isAbsolute(file) || /^https?:\/\//.test(file);
+  const inside = file && !elsewhere && written.search(TEMPLATE) >= 0;
   return { context, file: inside ? path.join(context, file) : file, fill, fetches: Boolean(url) && context.startsWith(url) };
 }
 

@@ -19,6 +19,7 @@ MODES: Final[tuple[Mode, ...]] = ("read-write", "read-only", "off")
 EngineChoice = Literal["auto", "buildkit", "buildah", "podman"]
 ENGINE_CHOICES: Final[tuple[EngineChoice, ...]] = ("auto", "buildkit", "buildah", "podman")
 CONTEXT_SCHEMES: Final = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
+REMOTE_FILE: Final = ("http://", "https://")
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 TIER_SIZE: Final = 10 * 10**9
 """Bytes that a tier takes where nothing is said of it."""
@@ -166,6 +167,11 @@ class BuildSettings:
         return self.context == "-" or self.context.startswith(CONTEXT_SCHEMES)
 
     @property
+    def remote_file(self) -> bool:
+        """A Dockerfile that the engine fetches."""
+        return (self.file or "").startswith(REMOTE_FILE)
+
+    @property
     def registry_options(self) -> tuple[str, ...]:
         """Those of the engine's options that Buildah, Podman and Skopeo have for every command that asks a registry."""
         return tuple(option for option in self.engine_options if option.startswith("--tls-verify="))
@@ -240,18 +246,30 @@ def assignments(words: Sequence[str], *, name: str, environment: Mapping[str, st
     return values
 
 
+def _demand_dockerfile(settings: BuildSettings) -> None:
+    """Raises InputError where the engine won't find one; where none is named yet, no engine."""
+    of_containers, of_buildkit = settings.dockerfile, settings.buildkit_dockerfile
+    places = {"auto": (of_containers, of_buildkit), "buildkit": (of_buildkit,)}.get(settings.engine, (of_containers,))
+    if not any(place.is_file() for place in places):
+        raise InputError(f"--file: {str(places[0])!r} is no file; write one, or name the one that is there")
+
+
+def _may_name(settings: BuildSettings) -> bool:
+    """Whether outputs may say where to push to: to buildx, which takes those that don't, too."""
+    named = settings.outputs if settings.engine == "buildkit" else [o for o in settings.outputs if "name=" in o]
+    return settings.engine in {"auto", "buildkit"} and bool(named)
+
+
 def demand_buildable(settings: BuildSettings) -> None:
     """Raises InputError for what can be seen to be wrong before anything is run."""
     if not settings.remote_context:
         if not Path(settings.context).is_dir():
             raise InputError(f"CONTEXT: {settings.context!r} is no folder; name the folder that holds what COPY copies")
-        if not settings.dockerfile.is_file():
-            raise InputError(
-                f"--file: {str(settings.dockerfile)!r} is no file; write one, or name the one that is there"
-            )
+        if not settings.remote_file:
+            _demand_dockerfile(settings)
     if settings.s3.kms_key is not None and settings.s3.sse != "aws:kms":
         raise InputError(f"--s3-kms-key: {settings.s3.kms_key!r} is of no use; add --s3-sse aws:kms")
-    if settings.push and not settings.tags:
+    if settings.push and not settings.tags and not _may_name(settings):
         raise InputError("--push: there is no name to push to; give one with -t REGISTRY/NAME:TAG")
     for name, path in (
         ("--report", settings.report),

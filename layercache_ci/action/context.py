@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from layercache_ci.settings import REMOTE_FILE
+
 HERE: Final = "."
 TEMPLATE: Final = re.compile(r"\{\{\s*defaultContext\s*\}\}")
 CHECKOUT: Final = (".git", "Dockerfile", "Containerfile", "dockerfile")
@@ -35,7 +37,7 @@ class DefaultContext:
 
     def file(self, context: str, file: str | None) -> str | None:
         """The Dockerfile for a `context` as it was written: git's are in it, as BuildKit has it of what it fetches."""
-        if file is None or self.remote or not TEMPLATE.search(context):
+        if file is None or self.remote or file.startswith(REMOTE_FILE) or not TEMPLATE.search(context):
             return file
         return os.path.join(self.fill(context), file)  # noqa: PTH118 - it may be absolute, and pathlib drops its ./
 

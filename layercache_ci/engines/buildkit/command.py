@@ -40,7 +40,7 @@ def build_words(
     words = [*buildx(environment), "build", f"--builder={builder}", *_inputs(settings, environment)]
     outputs = settings.outputs
     if stands_in:
-        outputs = tuple(each for output in outputs for each in _in_daemon(output))
+        outputs = tuple(each for output in outputs for each in _in_daemon(output, push=settings.push))
         words += ["--allow=network.host"] if settings.network == "host" else []
         words += ["--provenance=false"]
     elif attests and settings.provenance is not None:
@@ -77,7 +77,8 @@ def export_words(
 def _inputs(settings: BuildSettings, environment: Mapping[str, str]) -> list[str]:
     """All that says what is built. A build argument that has its value from the environment is only named: a list of
     processes shows no more than the user wrote."""
-    file = settings.file if settings.remote_context else settings.buildkit_dockerfile
+    remote = settings.remote_context or settings.remote_file
+    file = settings.file if remote else settings.buildkit_dockerfile
     words = [f"--file={file}"] if file is not None else []
     words += [
         f"--build-arg={name}" if environment.get(name) == value else f"--build-arg={name}={value}"
@@ -97,13 +98,13 @@ def _inputs(settings: BuildSettings, environment: Mapping[str, str]) -> list[str
     return [*words, *(["--pull"] if settings.pull else [])]
 
 
-def _in_daemon(output: str) -> tuple[str, ...]:
+def _in_daemon(output: str, *, push: bool) -> tuple[str, ...]:
     """To the daemon's own builder an image is one in the daemon, which may be pushed besides."""
     if not is_image(output):
         return (output,)
     kept = [field for field in output.split(",") if field.partition("=")[0] not in {"type", "push"}]
     loaded = ",".join(["type=docker", *kept])
-    return (output, loaded) if pushes(output) else (loaded,)
+    return (output, loaded) if push or pushes(output) else (loaded,)
 
 
 def _repeated(option: str, values: Iterable[str]) -> list[str]:

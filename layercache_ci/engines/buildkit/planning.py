@@ -37,7 +37,6 @@ NEUTRAL: Final = frozenset(
 """Options that change no key."""
 ALONE: Final = frozenset({"--check", "--debug", "--load", "--no-cache", "--pull", "--push", "--quiet", "-D", "-q"})
 """Those that take no word of their own."""
-REMOTE_FILE: Final = ("http://", "https://")
 
 
 def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver) -> Plan:
@@ -146,7 +145,7 @@ def _ulimit(text: str) -> str:
 def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
     if settings.remote_context:
         raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
-    if settings.file == "-" or (settings.file or "").startswith(REMOTE_FILE):
+    if settings.file == "-" or settings.remote_file:
         raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
     if settings.platform is not None and "," in settings.platform:
         raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")

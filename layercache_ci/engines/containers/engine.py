@@ -80,8 +80,9 @@ class Engine:
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
         words = [self.executable, "build", "--layers"]
-        words += [f"--file={settings.dockerfile}"] if not settings.remote_context else []
-        words += [f"--file={settings.file}"] if settings.remote_context and settings.file else []
+        remote = settings.remote_context or settings.remote_file
+        file = settings.file if remote else settings.dockerfile
+        words += [f"--file={file}"] if file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
         words += [f"--build-context={name}={place}" for name, place in settings.build_contexts.items()]
         repeated = {

@@ -69,6 +69,8 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
 def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
     if settings.remote_context:
         raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
+    if settings.remote_file:
+        raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
     names = {option.partition("=")[0] for option in settings.engine_options}
     if "--jobs" in names:
         raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")

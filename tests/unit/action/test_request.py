@@ -17,6 +17,7 @@ from layercache_ci.action.secret_files import masks, shown
 from layercache_ci.errors import InputError
 from layercache_ci.settings import EngineChoice, Machine, Tier
 
+CONTAINERS: Final[tuple[EngineChoice, ...]] = ("podman", "buildah")
 NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 ON_GITHUB = {
     "GITHUB_SERVER_URL": "https://github.com",
@@ -189,6 +190,29 @@ def test_the_default_context_by_name(workspace: Path) -> None:
     (workspace / "Dockerfile").unlink()
     there = request(workspace, "buildkit", ON_GITHUB, **given).settings
     assert (there.context, there.file) == ("https://github.com/octo/app.git#c0ffee:sub", "Dockerfile.dev")
+
+
+def test_what_buildx_takes_is_not_refused(workspace: Path) -> None:
+    named = "type=image,name=ghcr.io/a/b,push-by-digest=true,name-canonical=true"
+    assert request(workspace, "buildkit", push="true", outputs=named).settings.outputs == (named,)
+    assert request(workspace, "buildkit", file="https://example.com/Dockerfile").settings.remote_file
+    for engine in CONTAINERS:
+        with pytest.raises(InputError, match="push"):
+            request(workspace, engine, push="true")
+    (workspace / "Dockerfile").rename(workspace / "dockerfile")
+    assert request(workspace, "buildkit").settings.buildkit_dockerfile.name == "dockerfile"
+    with pytest.raises(InputError, match="is no file"):
+        request(workspace, "podman")
+    (workspace / "dockerfile").rename(workspace / "Containerfile")
+    with pytest.raises(InputError, match="is no file"):
+        request(workspace, "buildkit")
+    assert request(workspace, "podman").settings.dockerfile.name == "Containerfile"
+
+
+def test_a_push_that_names_nothing_is_refused_where_no_buildx_decides(workspace: Path) -> None:
+    for engine in CONTAINERS:
+        with pytest.raises(InputError, match="--push: there is no name"):
+            request(workspace, engine, push="true", outputs="type=local,dest=out")
 
 
 def test_secrets_go_by_files_of_their_own(workspace: Path) -> None:

@@ -174,6 +174,14 @@ def test_what_stands_in_pushes_and_loads() -> None:
     words = build(BuildSettings(context=".", push=True), stands_in=True)
 
     assert {"--push", "--load"} <= set(words)
+    words = build(BuildSettings(context=".", push=True, outputs=("type=image,name=a",)), stands_in=True)
+    assert {"--push", "--output=type=image,name=a", "--output=type=docker,name=a"} <= set(words)
+
+
+def test_a_dockerfile_that_buildx_fetches_stays_a_url() -> None:
+    words = build(BuildSettings(context=".", file="https://example.com//Dockerfile"))
+
+    assert "--file=https://example.com//Dockerfile" in words
 
 
 def test_what_stands_in_may_use_the_hosts_network_where_the_daemon_would() -> None:
