@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
 from botocore.handlers import add_expect_header
 from botocore.session import Session, get_session
 
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 CONNECTIONS: Final = 32
+
+_AWS: Final = re.compile(r"\.amazonaws\.com(\.cn)?$")
 
 
 def make_client(settings: S3Settings) -> S3Client:
@@ -51,14 +58,24 @@ def _session(options: S3Options) -> Session:
     if options.access_key is not None:
         session.set_credentials(options.access_key, options.secret_key or "", options.session_token)
     if options.role_arn is not None:
-        _assume(session, options.role_arn)
+        _assume(session, options, options.role_arn)
     return session
 
 
-def _assume(session: Session, role_arn: str) -> None:
+def _assume(session: Session, options: S3Options, role_arn: str) -> None:
     """The role's credentials from now on, renewed by themselves."""
-    fetcher = AssumeRoleCredentialFetcher(
-        session.create_client, session.get_credentials(), role_arn, extra_args={"RoleSessionName": "layercache"}
-    )
+    given = session.get_credentials()
+    if given is None:
+        raise NoCredentialsError
+    make: Any = session.create_client
+    if _gives_roles(options.endpoint):
+        make = partial(make, endpoint_url=options.endpoint, verify=options.ca_bundle)
+    fetcher = AssumeRoleCredentialFetcher(make, given, role_arn, extra_args={"RoleSessionName": "layercache"})
     assumed = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     session._credentials = assumed  # type: ignore[attr-defined]  # noqa: SLF001 - the one way to set renewed ones
+
+
+def _gives_roles(endpoint: str | None) -> bool:
+    """Whether it is a server of one's own, whose keys are none of AWS's business, and no other was named for roles."""
+    host = urlsplit(endpoint or "").hostname or ""
+    return bool(host) and not _AWS.search(host) and "AWS_ENDPOINT_URL_STS" not in os.environ
