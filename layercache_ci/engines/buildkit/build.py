@@ -107,6 +107,9 @@ class Build:
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
+        if self.builder.uncached:
+            self.warnings.append(f"built without the cache: {self.builder.uncached}")
+            return
         resolver = Resolver(
             builder=self.builder.name,
             local_first=self.builder.driver == "docker",

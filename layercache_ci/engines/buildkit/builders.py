@@ -27,6 +27,7 @@ NO_BUILDX: Final = ("docker --help", "is not a docker command", "unknown command
 OLD: Final = re.compile(r"v?0\.(\d|10)\.")
 """Versions of BuildKit before 0.11."""
 NO_BUILDER: Final = re.compile(r'no builder "(.*)" found')
+RUNNING: Final = "running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Builder:
     """`docker`, `docker-container`, `remote`, `kubernetes` or `cloud`."""
     node: str
     endpoint: str
-    """Of the first node: a docker context or host for the docker drivers, BuildKit's own address for `remote`."""
+    """Of the first node that answers: a docker context or host for the docker drivers, BuildKit's own for `remote`."""
     version: str
     """BuildKit's; dockerd tells its own where its BuildKit has none."""
     exports_cache: bool
@@ -49,6 +50,10 @@ class Builder:
     host_gateway: str = ""
     """What `--add-host NAME:host-gateway` means to a daemon's own builder."""
     nodes: int = 1
+    status: str = ""
+    """Of the node: `running`, or what buildx says else."""
+    uncached: str = ""
+    """Why nothing can be cached with it. Empty where it can."""
 
     @property
     def ours(self) -> bool:
@@ -91,14 +96,18 @@ def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
 def find(settings: BuildSettings, machine: Machine) -> Builder:
     """The builder that `docker buildx build` would take, booted: one command, 0.2 s where it runs already.
 
-    Raises InputError where there is no docker, no buildx or no such builder, EngineError where it does not answer.
+    One that does not answer is `uncached`: whether it builds all the same is for `docker buildx build` to find out.
+    Raises InputError where there is no docker, no buildx or no such builder.
     """
     if shutil.which("docker", path=machine.environment.get("PATH")) is None:
         raise InputError("--engine: 'buildkit' needs docker, which is not on PATH; install it, or name another engine")
     try:
         return inspect(settings.builder, machine)
     except EngineError as error:
-        raise _meant(error, settings.builder, machine.environment) from error
+        if (theirs := _meant(error, settings.builder, machine.environment)) is not None:
+            raise theirs from error
+        name = settings.builder or machine.environment.get("BUILDX_BUILDER") or ""
+        return Builder(name=name, driver="", node="", endpoint="", version="", exports_cache=False, uncached=str(error))
 
 
 def docker_words(builder: Builder) -> list[str]:
@@ -118,14 +127,16 @@ def docker_host(builder: Builder, machine: Machine) -> str:
 
 
 def parse(text: str) -> Builder:
-    """Read what `docker buildx inspect` prints, up to the second node. Raises EngineError with what it says went wrong.
+    """Read what `docker buildx inspect` prints, of the nodes the first that answers. Raises EngineError with what it
+    says went wrong.
 
     Lines are `Key: value`; below `Nodes:` each node begins with `Name:`, and labels are indented.
     """
     head, _, rest = text.partition("\nNodes:")
     nodes = re.split(r"^Name:", rest, flags=re.MULTILINE)[1:]
-    about, node = _fields(head), _fields("Name:" + (nodes or [""])[0])
-    labels = dict(re.findall(r"^\s+([\w.-]+):\s+(\S.*?)\s*$", (nodes or [""])[0], flags=re.MULTILINE))
+    text_of = next((text for text in nodes if "Error" not in _fields(text)), (nodes or [""])[0])
+    about, node = _fields(head), _fields(f"Name:{text_of}")
+    labels = dict(re.findall(r"^\s+([\w.-]+):\s+(\S.*?)\s*$", text_of, flags=re.MULTILINE))
     name, driver = about.get("Name", ""), about.get("Driver", "")
     if wrong := about.get("Error") or node.get("Error"):
         raise EngineError(f"builder {name!r}: {wrong}")
@@ -143,6 +154,7 @@ def parse(text: str) -> Builder:
         hostname=labels.get(HOSTNAME, ""),
         host_gateway=labels.get(GATEWAY, ""),
         nodes=len(nodes),
+        status=node.get("Status", ""),
     )
 
 
@@ -171,18 +183,34 @@ def _listens(host: str) -> bool:
 
 
 def inspect(name: str | None, machine: Machine) -> Builder:
-    words = [*buildx(machine.environment), "inspect", "--bootstrap", *([name] if name else [])]
-    return parse(ask(words, machine.environment, timeout=BOOT))
+    """A builder, booted. Raises EngineError where it does not answer.
+
+    buildx gives it 20 s to answer, and counts the boot in: of one that pulled its image for longer it says only that
+    the time is over. So what runs when it is asked again does answer.
+    """
+    words, named = [*buildx(machine.environment), "inspect"], [name] if name else []
+    try:
+        return parse(ask([*words, "--bootstrap", *named], machine.environment, timeout=BOOT))
+    except EngineError as error:
+        if _meant(error, name, machine.environment) is not None:
+            raise
+        try:
+            found = parse(ask([*words, *named], machine.environment))
+        except EngineError:
+            raise error from None
+        if found.status != RUNNING:
+            raise
+        return found
 
 
-def _meant(error: EngineError, name: str | None, environment: Mapping[str, str]) -> EngineError | InputError:
-    """The error as the user's, where it is theirs."""
+def _meant(error: EngineError, name: str | None, environment: Mapping[str, str]) -> InputError | None:
+    """The error as the user's, None where it is not theirs."""
     text = str(error)
     if any(words in text for words in NO_BUILDX):
         return InputError("--engine: 'buildkit' needs docker's buildx plugin; install it, or name another engine")
     missing = NO_BUILDER.search(text)
     if missing is None:
-        return error
+        return None
     variables = ("BUILDX_BUILDER", "DOCKER_CONTEXT")
     named = next((variable for variable in variables if environment.get(variable) == missing[1]), "docker's context")
     said_by = "--builder" if name else named

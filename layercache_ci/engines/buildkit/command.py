@@ -34,10 +34,11 @@ def build_words(
     stands_in: bool,
     attests: bool = False,
 ) -> list[str]:
-    """The user's build, to be run in `environment`; `attests` says whether the builder can attest anything. With
-    `stands_in` the builder takes the place of the daemon's own, which leaves every image in the daemon, without
-    attestations, and lets a RUN use the host's network."""
-    words = [*buildx(environment), "build", f"--builder={builder}", *_inputs(settings, environment)]
+    """The user's build, to be run in `environment`. An empty `builder` leaves the choice to buildx; `attests` says
+    whether the builder can attest anything. With `stands_in` the builder takes the place of the daemon's own, which
+    leaves every image in the daemon, without attestations, and lets a RUN use the host's network."""
+    words = [*buildx(environment), "build", *_repeated("builder", [builder] if builder else [])]
+    words += _inputs(settings, environment)
     outputs = settings.outputs
     if stands_in:
         outputs = tuple(each for output in outputs for each in _in_daemon(output, push=settings.push))

@@ -20,6 +20,9 @@ def diagnose(settings: BuildSettings, machine: Machine) -> Iterator[tuple[bool |
     """Good, bad, or (None) only worth knowing; and a line. Makes no builder, but boots the one that is in use."""
     try:
         builder = find(settings, machine)
+        if builder.uncached:
+            yield False, f"buildkit: {builder.uncached}"
+            return
         yield True, f"buildkit {builder.version or '(version unknown)'}: {_described(builder)}"
         ours = list_ours(machine)
     except LayercacheError as error:

@@ -33,6 +33,8 @@ def for_cache(builder: Builder, machine: Machine) -> Builder:
     It is made once, on the host's network as the daemon's own is, and found again: one command of 0.2 s.
     Raises CacheError where it can't be had.
     """
+    if builder.uncached:
+        raise CacheError(builder.uncached)
     if builder.exports_cache:
         return builder
     try:

@@ -21,7 +21,7 @@ from layercache_ci.engines.buildkit.builders import (
 from layercache_ci.engines.buildkit.client_config import logged_in
 from layercache_ci.engines.buildkit.daemon_images import local_only
 from layercache_ci.engines.buildkit.ours import for_cache, list_ours, remove_ours, stand_in
-from layercache_ci.errors import EngineError, InputError
+from layercache_ci.errors import InputError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.conftest import MakeEngine
 from tests.integration.buildkit.registries import registry
@@ -196,8 +196,24 @@ def test_what_is_wrong_is_named(make_engine: MakeEngine, tmp_path: Path) -> None
         find(settings(), machine_of(engine, BUILDX_BUILDER="gone"))
     with pytest.raises(InputError, match="needs docker's buildx plugin"):
         find(settings(), machine_of(engine, DOCKER_CONFIG=str(tmp_path), HOME=str(tmp_path)))
-    with pytest.raises(EngineError, match="Cannot connect to the Docker daemon"):
-        find(settings("default"), machine_of(engine))
+    assert "Cannot connect to the Docker daemon" in find(settings("default"), machine_of(engine)).uncached
+
+
+def test_a_builder_that_does_not_answer_fails_as_it_does_without_us(make_engine: MakeEngine) -> None:
+    engine = make_engine("remote")
+    engine.run("buildx", "create", "--name=gone", "--driver=remote", f"unix://{engine.folder}/gone.sock")
+    (engine.folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    plain = engine.plain("--builder=gone", engine.folder, check=False)
+    ours = engine.build("--builder=gone", engine.folder, check=False)
+    assert ours.returncode == plain.returncode != 0
+    assert plain.stderr.splitlines()[-1] in ours.stderr
+    assert "warning: built without the cache: builder 'gone':" in ours.stderr
+    assert (
+        "BAD  buildkit: builder 'gone':"
+        in call(
+            [*engine.layercache, "doctor", "--builder=gone"], engine.environment, check=False, cwd=engine.folder
+        ).stdout
+    )
 
 
 def test_auto_takes_buildkit_where_a_daemon_answers(make_engine: MakeEngine) -> None:

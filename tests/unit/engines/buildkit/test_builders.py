@@ -113,6 +113,7 @@ def test_a_builder_in_a_container() -> None:
         exports_cache=True,
         network="host",
         hostname="runner",
+        status="running",
     )
     assert parse(CONTAINER).container == "buildx_buildkit_ci0"
     assert parse(CONTAINER.replace(' network="host"', "")).network == "bridge"
@@ -152,11 +153,16 @@ def test_only_the_daemons_own_builder_knows_its_gateway() -> None:
             stand_in(wanting, other)
 
 
-def test_a_builder_of_several_nodes_is_told_by_its_first() -> None:
+def test_a_builder_of_several_nodes_is_told_by_the_first_that_answers() -> None:
     first, _, nodes = CONTAINER.partition("Nodes:\n")
     second = nodes.replace("ci0", "ci1").replace("overlayfs", "native").replace("runner", "other")
     both = parse(f"{first}Nodes:\n{nodes}\n{second}")
     assert (both.node, both.hostname, both.nodes) == ("ci0", "runner", 2)
+    dead = "Name:     far0\nEndpoint: tcp://192.0.2.1:1234\nError:    failed to dial\n"
+    living = parse(f"{first}Nodes:\n{dead}\n{nodes}")
+    assert (living.node, living.endpoint, living.hostname, living.nodes) == (
+        "ci0", "unix:///run/docker.sock", "runner", 2,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
