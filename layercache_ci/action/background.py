@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-POLL: Final = 0.1
+POLL: Final = 0.02
 GRACE: Final = 5.0
 """Seconds that it is given to clean up where it is to end."""
 STDOUT: Final = 1

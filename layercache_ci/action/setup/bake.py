@@ -1,5 +1,6 @@
 """`docker buildx bake` and `docker compose build`: what they would build, by their own word, as builds of one target
-each. Both print it as a bake file in JSON with `--print` (docker/buildx, bake/bake.go, type Target)."""
+each. Both print it as a bake file in JSON with `--print` (docker/buildx, bake/bake.go, type Target). `docker compose up
+--build` is the latter, and then itself without `--build`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -48,6 +50,22 @@ COMPOSE_BUILD: Final = Grammar(
     frozenset({"no-cache", "pull", "push", "with-dependencies"}),
     MappingProxyType({}),
 )
+COMPOSE_UP: Final = Grammar(
+    frozenset({"attach", "exit-code-from", "no-attach", "scale", "timeout", "wait-timeout"}),
+    frozenset(
+        {
+            "abort-on-container-exit", "abort-on-container-failure", "always-recreate-deps", "attach-dependencies",
+            "build", "detach", "force-recreate", "menu", "no-color", "no-deps", "no-log-prefix", "no-recreate",
+            "no-start", "quiet-build", "quiet-pull", "remove-orphans", "renew-anon-volumes", "timestamps", "wait",
+            "yes",
+        }
+    ),
+    MappingProxyType({"d": "detach", "t": "timeout", "V": "renew-anon-volumes", "y": "yes"}),
+)  # fmt: skip
+"""Of `up` and `create`. Without those that say what is built, or pulled, when."""
+COMPOSE_UPS: Final = ("up", "create")
+IF_MISSING: Final = frozenset({None, "", "missing", "if_not_present"})
+"""Pull policies of a service with which an image that is there is taken."""
 FIELDS: Final = MappingProxyType(
     {
         "annotations": "annotation", "args": "build-arg", "attest": "attest", "cache-from": "cache-from",
@@ -65,17 +83,26 @@ ESCAPED: Final = frozenset({"annotations", "args", "extra-hosts", "labels"})
 """Fields that are printed as HCL reads them: `$${` for `${`, and `%%{` for `%{`."""
 
 
-def read_commands(program: str, words: Sequence[str], environment: Mapping[str, str]) -> tuple[Command, ...]:
-    """All that a command line builds. Raises PassedOn for what is no build or can't be cached, InputError and
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a command line builds, and what the real program is to do with it then; None for nothing."""
+
+    builds: tuple[Command, ...]
+    then: tuple[str, ...] | None = None
+
+
+def read_commands(program: str, words: Sequence[str], environment: Mapping[str, str]) -> Line:
+    """Raises PassedOn for what is no build or can't be cached, InputError and
     EngineError for what the real program will refuse."""
     if program == "docker":
         before, rest = leading(DOCKER, words, FIRST[program])
         if rest and rest[0] in {"buildx", "compose"}:
             environment = of_docker(before, environment)
-            targets = _bake(rest[1:], environment) if rest[0] == "buildx" else _compose(rest[1:], environment)
-            if targets is not None:
-                return targets
-    return (read_command(program, words, environment),)
+            if rest[0] == "compose":
+                return _compose(words[: len(words) - len(rest) + 1], rest[1:], environment)
+            if (targets := _bake(rest[1:], environment)) is not None:
+                return Line(targets)
+    return Line((read_command(program, words, environment),))
 
 
 def _bake(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Command, ...] | None:
@@ -138,16 +165,44 @@ def _record(value: Any) -> Mapping[str, str]:
     return fields_of(str(value))
 
 
-def _compose(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Command, ...]:
-    before, rest = leading(COMPOSE, words, ("build",))
-    if not rest or rest[0] != "build":
+def _compose(own: Sequence[str], words: tuple[str, ...], environment: Mapping[str, str]) -> Line:
+    """`own` is what stands before compose's words."""
+    verbs = ("build", *COMPOSE_UPS) if any(word.startswith("--build") for word in words) else ("build",)
+    before, rest = leading(COMPOSE, words, verbs)
+    if not rest or rest[0] not in verbs:
         raise PassedOn
-    options, _ = COMPOSE_BUILD.read(rest[1:])
+    compose = ["docker", "compose", *words[: len(words) - len(rest)]]
+    then, asked = None, rest[1:]
+    if rest[0] in COMPOSE_UPS:
+        asked = _built_by_up(asked)
+        then = (*own, *compose[2:], *(word for word in rest if not word.startswith("--build")))
+    options, _ = COMPOSE_BUILD.read(asked)
     demand_buildkit(environment)
     if any(option == Option("file", "-") for option in before):
         raise PassedOn("its definition comes by standard input")
-    printed = ask(["docker", "compose", *words[: len(words) - len(rest)], "build", "--print", *rest[1:]], environment)
-    return _builds(_targets(printed), (*before, *options), environment)
+    if then is not None:
+        _demand_taken(ask([*compose, "config", "--format=json"], environment))
+    printed = ask([*compose, "build", "--print", *asked], environment)
+    return Line(_builds(_targets(printed), (*before, *options), environment), then)
+
+
+def _built_by_up(words: tuple[str, ...]) -> tuple[str, ...]:
+    """What `build` is to be given for what `up` and `create` build. Raises PassedOn."""
+    options, services = COMPOSE_UP.read(words)
+    if not [option.on for option in options if option.name == "build"][-1:] == [True]:
+        raise PassedOn  # what is there is not built
+    alone = any(option.name == "no-deps" and option.on for option in options)
+    return (*([] if alone or not services else ["--with-dependencies"]), *services)
+
+
+def _demand_taken(config: str) -> None:
+    """Raises PassedOn where `up` would not take what is built, without `--build`."""
+    try:
+        for name, service in json.loads(config)["services"].items():
+            if "build" in service and service.get("pull_policy") not in IF_MISSING:
+                raise PassedOn(f"the service {name} has a pull_policy")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise PassedOn(f"what compose prints of its services can't be read: {error!r}") from error
 
 
 def _targets(printed: str) -> Targets:

@@ -35,10 +35,10 @@ OF_THE_CACHE: Final = (
 STDIN: Final = "-"
 
 
-def run(folder: str, program: str, words: Sequence[str]) -> int | None:
-    """The engine's exit code (or 1 where a step missed and must not); None for a command that the real program is to
-    have, for which a line says why where it builds. May raise anything before an engine is started; then the real
-    program is to have it too."""
+def run(folder: str, program: str, words: Sequence[str]) -> int | Sequence[str]:
+    """The engine's exit code (or 1 where a step missed and must not); or the arguments that the real program is to have
+    now: all of a command that is passed on, for which a line says why where it builds. May raise anything before an
+    engine is started; then the real program is to have them all too."""
     voice = Voice(sys.stderr, terminal=False)
     setup = Setup.read(Path(folder))
     machine = _machine(setup)
@@ -46,24 +46,24 @@ def run(folder: str, program: str, words: Sequence[str]) -> int | None:
     signal.signal(signal.SIGTERM, _end)
     missed: list[str] = []
     try:
-        commands = read_commands(program, words, machine.environment)
+        line = read_commands(program, words, machine.environment)
         if (inside := started_inside(ENGINES[program], machine, machine.environment)) is not None:
             return inside
-        for command in commands:
-            code, why = _outcome(command, setup, machine, voice)
+        for command in line.builds:
+            code, lack = _outcome(command, setup, machine, voice)
             if code:
                 return code
-            missed += filter(None, [why])
+            missed += filter(None, [lack])
     except PassedOn as reason:
         if str(reason):
             voice.say(f"built without the cache: {reason}")
-        return None
+        return words
     except (InputError, EngineError) as error:
         voice.say(f"built without the cache: {error}")
-        return None
-    for line in missed:
-        _say(voice, line)
-    return 1 if missed else 0
+        return words
+    for why in missed:
+        _say(voice, why)
+    return 1 if missed else 0 if line.then is None else line.then
 
 
 def _outcome(command: Command, setup: Setup, machine: Machine, voice: Voice) -> tuple[int, str | None]:

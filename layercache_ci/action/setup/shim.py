@@ -12,7 +12,8 @@ import sys
 
 
 def main() -> int:
-    """The exit code; or the real program in our place, with the arguments as they were given."""
+    """The exit code; or the real program in our place, with the arguments as they were given, or with what is left of
+    them to do."""
     folder, program, real, *words = sys.argv[1:]
     started = os.getpid()
     try:
@@ -20,9 +21,11 @@ def main() -> int:
             sys.path[:0] = json.load(file)["path"]
         from layercache_ci.action.setup.build import run  # noqa: PLC0415 - see above
 
-        code: int | None = run(folder, program, words)
-        if code is not None:
-            return _flushed(code)
+        result = run(folder, program, words)
+        if isinstance(result, int):
+            return _flushed(result)
+        words = [*result]
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception as error:

@@ -77,6 +77,24 @@ def test_a_target_that_fails_fails_the_command(
 
 
 @on_docker
+def test_what_comes_up_is_built_with_the_cache(site: Site, make_engine: MakeEngine) -> None:
+    for outcome in ("🟥 miss", "🟩 hit"):
+        found = job(site, make_engine(site.kind))
+        web = {"image": "web:1", "build": {"context": ".", "network": "host"}, "depends_on": ["api"]}
+        api = {"image": "api:1", "build": {"context": "api", "network": "host"}}
+        other = {"image": "other:1", "build": {"context": "nowhere"}}
+        services = {"web": web, "api": api, "other": other}
+        project = {"services": {name: {**each, "network_mode": "none"} for name, each in services.items()}}
+        (site.workspace / "compose.yaml").write_text(json.dumps(project))
+        up = found.run("docker compose --project-name p up --no-start --build web")
+        assert (up.returncode, "built without the cache" in up.stderr) == (0, False)
+        made = found.run("docker container ls --all --format '{{.Names}} {{.Image}}'").stdout
+        assert sorted(made.split("\n")) == ["", "p-api-1 api:1", "p-web-1 web:1"]
+        summary = found.post()[1]
+        assert (summary.count(outcome), summary.count("steps hit")) == (3, 2)
+
+
+@on_docker
 def test_what_is_built_on_another_target_is_the_real_programs(site: Site, make_engine: MakeEngine) -> None:
     found = job(site, make_engine(site.kind))
     targets = {"a": {"context": "api", "network": "host"}, "b": {"contexts": {"x": "target:a"}, "network": "host"}}

@@ -35,7 +35,7 @@ def read(
     docker = Docker(targets, order)
     monkeypatch.setattr(bake, "ask", docker)
     program, *words = line.split()
-    return [command.settings for command in bake.read_commands(program, words, HOME)], docker.called
+    return [command.settings for command in bake.read_commands(program, words, HOME).builds], docker.called
 
 
 def test_all_fields_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_group_may_be_of_groups(
         with pytest.raises(PassedOn, match="can't be read"):
             bake.read_commands("docker", ["buildx", "bake"], HOME)
     else:
-        commands = bake.read_commands("docker", ["buildx", "bake"], HOME)
+        commands = bake.read_commands("docker", ["buildx", "bake"], HOME).builds
         assert [command.settings.tags for command in commands] == [(name,) for name in expected]
 
 
@@ -133,7 +133,7 @@ def test_any_other_command_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None
     (found,), called = read(monkeypatch, "docker buildx build -t a .", {})
     assert (found.tags, called) == (("a",), [])
     monkeypatch.setitem(HOME, "DOCKER_BUILDKIT", "0")
-    for line in ("docker buildx ls", "docker compose up --build", "docker compose", "docker buildx bake --print",
+    for line in ("docker buildx ls", "docker compose up", "docker compose", "docker buildx bake --print",
                  "docker compose build --check", "docker compose --verbose up -d", "docker --tls images"):  # fmt: skip
         with pytest.raises(PassedOn, match=r"^$"):
             read(monkeypatch, line, {})
@@ -181,6 +181,50 @@ def test_what_can_not_be_said_by_a_command_line_is_passed_on(
 ) -> None:
     with pytest.raises(PassedOn, match=why):
         read(monkeypatch, line, {"a": target, "b": {}})
+
+
+@pytest.mark.parametrize(
+    ("line", "asked", "then"),
+    [
+        ("up --build", "", "up"),
+        ("-p x up -d --build=true web", "--with-dependencies web", "-p x up -d web"),
+        ("create --no-deps --build -t 5 web", "web", "create --no-deps -t 5 web"),
+    ],
+)
+def test_what_comes_up_is_built_before(monkeypatch: pytest.MonkeyPatch, line: str, asked: str, then: str) -> None:
+    called = []
+
+    def ask(argv: Sequence[str], _environment: Mapping[str, str]) -> str:
+        called.append(argv[1:])
+        return json.dumps({"services": {"web": {"build": {}}, "db": {"pull_policy": "always"}}, "target": {"web": {}}})
+
+    monkeypatch.setattr(bake, "ask", ask)
+    found = bake.read_commands("docker", ["-H", "unix:///x", "compose", *line.split()], HOME)
+    assert len(found.builds) == 1
+    assert found.then == ("-H", "unix:///x", "compose", *then.split())
+    project = ["-p", "x"] if line.startswith("-p") else []
+    assert called == [
+        ["compose", *project, "config", "--format=json"],
+        ["compose", *project, "build", "--print", *asked.split()],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("up", "^$"),
+        ("up --build=false", "^$"),
+        ("up --no-build --build", "--no-build is not known"),
+        ("up --build --pull=always", "--pull is not known"),
+        ("up --build", "the service web has a pull_policy"),
+        ("run --build web", "^$"),
+    ],
+)
+def test_what_comes_up_otherwise_is_composes(monkeypatch: pytest.MonkeyPatch, line: str, why: str) -> None:
+    services = {"web": {"build": {}, "pull_policy": "always"}}
+    monkeypatch.setattr(bake, "ask", lambda *_: json.dumps({"services": services, "target": {"web": {}}}))
+    with pytest.raises(PassedOn, match=why):
+        bake.read_commands("docker", ["compose", *line.split()], HOME)
 
 
 def test_what_is_printed_may_be_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_fault_before_it_leaves_all_to_the_real_program(folder: str, monkeypat
 
     monkeypatch.setattr(module, "build", broken)
     error: Exception = EngineError("none")
-    assert run(folder, "docker", ["build", "."]) is None
+    assert run(folder, "docker", ["build", "."]) == ["build", "."]
     error = OSError("full")
     with pytest.raises(OSError, match="full"):
         run(folder, "docker", ["build", "."])
