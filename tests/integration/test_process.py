@@ -30,6 +30,15 @@ def test_what_an_engine_says_comes_whole_and_by_line() -> None:
     assert (code, sink.getvalue(), lines) == (0, b"one\ntwo\r\nrest", ["one", "two", "rest"])
 
 
+def test_a_file_that_comes_by_the_output_is_passed_on_and_no_line_of_it_grows_without_bound() -> None:
+    sink, lines = io.BytesIO(), list[str]()
+    size = 20 << 20  # to look for the end of its only line in all that came before would take minutes
+    code = launch(["head", "-c", str(size), "/dev/zero"], dict(os.environ)).follow(on_line=lines.append, sink=sink)
+    assert (code, sink.getvalue()) == (0, bytes(size))
+    assert "".join(lines) == "\0" * size
+    assert max(map(len, lines)) < 2 << 20
+
+
 @pytest.mark.parametrize(("script", "code", "said"), [
     (ORPHAN, 128 + signal.SIGTERM, "ready"), (LATE, 3, "ended"), (SILENT, 128 + signal.SIGTERM, "ended"),
 ])  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -43,6 +44,10 @@ class EngineRun:
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
+    _launching: threading.Lock = field(default_factory=threading.Lock)
+    """An engine is either started before `stop`, and ended by it, or not at all."""
+    _unfollowed: Running | None = None
+    _stopped: bool = False
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
@@ -67,7 +72,7 @@ class EngineRun:
         self._early = None
         if early is None:
             return self._launch(settings, reached, cache_from)
-        self.launched = early.launched
+        self.launched, self._unfollowed = early.launched, None
         if not cache_from:
             with suppress(CacheError):
                 early.reached.transport.decline()
@@ -93,9 +98,10 @@ class EngineRun:
 
     def stop(self) -> None:
         """End an engine that nobody came to follow."""
-        early = self._early.result() if self._early is not None and self._early.done() else None
-        if early is not None:
-            early.running.stop()
+        with self._launching:
+            self._stopped = True
+        if self._unfollowed is not None:
+            self._unfollowed.stop()
 
     @property
     def _notes(self) -> Path:
@@ -108,7 +114,10 @@ class EngineRun:
             reached = session.reached()
             cache_from = reached.transport.promise() if reached.builder == self.builder else ()
             if cache_from:
-                early = Early(self._run(settings, reached, cache_from), reached, time.monotonic())
+                with self._launching:
+                    if not self._stopped:
+                        self._unfollowed = self._run(settings, reached, cache_from)
+                        early = Early(self._unfollowed, reached, time.monotonic())
         return early
 
     def _launch(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
