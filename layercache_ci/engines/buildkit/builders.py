@@ -16,6 +16,8 @@ from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
 
 OURS: Final = "layercache-"
+MADE: Final = re.compile(f"{OURS}[0-9a-f]{{12}}")
+"""Our builders' names. What only begins like one is somebody else's, and `layercache builder rm` leaves it alone."""
 SNAPSHOTTER: Final = "org.mobyproject.buildkit.worker.snapshotter"
 HOSTNAME: Final = "org.mobyproject.buildkit.worker.hostname"
 GATEWAY: Final = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
@@ -58,7 +60,7 @@ class Builder:
     @property
     def ours(self) -> bool:
         """Whether we made it."""
-        return self.driver == "docker-container" and self.name.startswith(OURS)
+        return self.driver == "docker-container" and MADE.fullmatch(self.name) is not None
 
     @property
     def attests(self) -> bool:

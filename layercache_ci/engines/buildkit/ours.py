@@ -9,7 +9,16 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from layercache_ci.engines.buildkit.builders import BOOT, NO_BUILDER, OURS, Builder, docker_host, docker_words, inspect
+from layercache_ci.engines.buildkit.builders import (
+    BOOT,
+    MADE,
+    NO_BUILDER,
+    OURS,
+    Builder,
+    docker_host,
+    docker_words,
+    inspect,
+)
 from layercache_ci.engines.buildkit.buildx import buildx
 from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.daemon import ask_daemon
@@ -70,7 +79,8 @@ def list_ours(machine: Machine) -> tuple[Listed, ...]:
     """The builders of ours that buildx knows. Raises EngineError."""
     said = ask([*buildx(machine.environment), "ls", "--format", "json"], machine.environment)
     rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    ours = [row for row in rows if row.get("Driver") == "docker-container" and str(row.get("Name")).startswith(OURS)]
+    made = [row for row in rows if row.get("Driver") == "docker-container"]
+    ours = [row for row in made if MADE.fullmatch(str(row.get("Name"))) is not None]
     nodes = [(row["Name"], (row.get("Nodes") or [{}])[0]) for row in ours]
     return tuple(Listed(name, node.get("Endpoint", ""), node.get("Status", "")) for name, node in nodes)
 
