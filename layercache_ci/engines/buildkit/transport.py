@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -161,7 +163,7 @@ class LayoutTransport:
         manifest, cache_config = manifest_of(chosen.config, descriptors)
         self._put(cache_config)
         self._write_index(manifest)
-        return (f"type=local,src={self.folder},tag={RESTORED}",)
+        return (_fields("type=local", f"src={self.folder}", f"tag={RESTORED}"),)
 
     def promise(self) -> tuple[str, ...]:
         return ()
@@ -170,7 +172,7 @@ class LayoutTransport:
         """Nothing was promised."""
 
     def cache_to(self, number: int) -> str:
-        return f"type=local,dest={self.folder},tag=exported-{number},{EXPORT}"
+        return f"{_fields('type=local', f'dest={self.folder}', f'tag=exported-{number}')},{EXPORT}"
 
     def exported(self, number: int) -> Exported:
         try:
@@ -230,3 +232,10 @@ class LayoutTransport:
 
     def _blob(self, digest: str) -> Path:
         return self.folder / "blobs" / digest.replace(":", "/")
+
+
+def _fields(*fields: str) -> str:
+    """As one line of CSV, which `--cache-from` and `--cache-to` are: a folder may have a comma in its name."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()

@@ -22,6 +22,7 @@ from layercache_ci.engines.buildkit.predict import predict
 from layercache_ci.engines.buildkit.provenance import Provenance
 from layercache_ci.engines.buildkit.records import base_of, config_of
 from layercache_ci.engines.buildkit.restore import Selection, select
+from layercache_ci.engines.buildkit.result import fields_of
 from layercache_ci.engines.buildkit.save import Saver
 from layercache_ci.engines.buildkit.transport import Exported, LayoutTransport
 from layercache_ci.engines.lookup import look_up
@@ -274,6 +275,19 @@ def test_a_layout_offers_verified_blobs_only(tmp_path: Path, plan: Plan, store: 
     assert all(layout.exported_blob(layer["digest"]) for layer in manifest["layers"])
     assert len(layout.damage()) == 1
     assert layout.faults() == ()
+
+
+def test_a_layout_may_lie_in_a_folder_of_any_name(tmp_path: Path, plan: Plan, store: LocalStore) -> None:
+    layers = Layers(tmp_path / "layers")
+    save(plan, store, layers.export(), layers)
+    layout = LayoutTransport(tmp_path / 'a,"b', 2)
+
+    (source,) = layout.offer(restored(plan, store), store)
+
+    assert fields_of(source) == {"type": "local", "src": str(layout.folder), "tag": "restored"}
+    there = fields_of(layout.cache_to(1))
+    assert (there["type"], there["dest"], there["tag"]) == ("local", str(layout.folder), "exported-1")
+    assert there["mode"] == "max"
 
 
 def test_an_export_into_a_layout_is_found_by_its_tag(tmp_path: Path) -> None:
