@@ -49,6 +49,12 @@ def test_one_that_answers_is_asked_once(tmp_path: Path) -> None:
     assert calls(tmp_path) == ["buildx inspect --bootstrap"]
 
 
+def test_a_byte_that_is_no_text_ends_no_build(tmp_path: Path) -> None:
+    said = RUNNING + "Labels:\n x.y: caf\\351\n org.mobyproject.buildkit.worker.hostname: runner\n"
+    machine = fake_docker(tmp_path, {BOOT: f"printf '{said}'"})
+    assert find(SETTINGS, machine).hostname == "runner"
+
+
 @pytest.mark.parametrize("again", [says(INACTIVE), says(LATE), fails("ERROR: anything")])
 def test_one_that_does_not_answer_is_not_cached(tmp_path: Path, again: str) -> None:
     builder = find(SETTINGS, fake_docker(tmp_path, {BOOT: fails("ERROR: no such image"), AGAIN: again}))
