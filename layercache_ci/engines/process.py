@@ -14,6 +14,8 @@ from typing import BinaryIO, Final
 from layercache_ci.errors import EngineError
 
 PIECE: Final = 1 << 16
+LINE: Final = 1 << 20
+"""Bytes."""
 POLL: Final = 200
 """Milliseconds."""
 
@@ -41,10 +43,11 @@ class Running:
     interrupted: int = 0
     """The signal by which somebody asked it to end."""
 
-    def follow(self, *, on_line: Callable[[str], None], sink: BinaryIO | None) -> int:
+    def follow(self, *, on_line: Callable[[str], None] | None, sink: BinaryIO | None) -> int:
         """Stay with it to its end and give its exit code (128 + n for signal n, as shells do).
 
-        Its output is written to `sink` as it comes, whole or half lines alike, and handed to `on_line` line by line.
+        Its output is written to `sink` as it comes, whole or half lines alike, and handed to `on_line` line by line,
+        one that is longer than LINE bytes in several parts: it may be a file (`--output -`).
         SIGINT and SIGTERM go to the engine, which ends as it does without us; only that Podman says then that all went
         well, which is no result. What it leaves running then (Buildah may leave what RUN started) holds its output, and
         is not waited for.
@@ -100,16 +103,23 @@ def stream(
     return launch(argv, environment).follow(on_line=on_line, sink=sink)
 
 
-def _pump(source: int, on_line: Callable[[str], None], sink: BinaryIO | None, given_up: Callable[[], bool]) -> None:
+def _pump(
+    source: int, on_line: Callable[[str], None] | None, sink: BinaryIO | None, given_up: Callable[[], bool]
+) -> None:
     rest = b""
     for piece in _pieces(source, given_up):
         if sink is not None:
             sink.write(piece)
             sink.flush()
+        if on_line is None:
+            continue
         *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LINE:
+            lines.append(rest)
+            rest = b""
         for line in lines:
             on_line(line.decode("utf-8", "replace").rstrip("\r"))
-    if rest:
+    if rest and on_line is not None:
         on_line(rest.decode("utf-8", "replace"))
 
 
