@@ -3,6 +3,7 @@
 
 const crypto = require("node:crypto");
 const fs = require("node:fs");
+const os = require("node:os");
 const path = require("node:path");
 const { spawnSync } = require("node:child_process");
 const { which } = require("./python.js");
@@ -11,6 +12,7 @@ const { ACTION, isSetup, run, say } = require("./runner.js");
 const UNIX = "unix://";
 const PARTS = ["Dockerfile", "requirements/runtime.txt"];
 const ANOTHER_ENGINE = ["IMAGE", "CONTAINERFILES", "DOCKERFILES"];
+const PACKAGES = "/opt/layercache/packages"; // of the image, whose tag says for which lock
 // The image has its own; the rest of the environment is the step's.
 const OF_THE_MACHINE = /^(PATH|HOSTNAME|SHELL|PWD|OLDPWD|SHLVL|_|(LD|PYTHON|NODE)_?.*)$/;
 
@@ -22,6 +24,7 @@ function image(environment) {
   const docker = which("docker", environment);
   if (!docker || ANOTHER_ENGINE.some(input)) return undefined;
   if (spawnSync(docker, ["version"], { env: environment, stdio: "ignore" }).status !== 0) return undefined;
+  if (!volumes(docker, environment)) return undefined;
   const hash = crypto.createHash("sha256");
   for (const part of PARTS) hash.update(fs.readFileSync(path.join(ACTION, part)));
   return `layercache-action:${hash.digest("hex").slice(0, 12)}`;
@@ -42,9 +45,10 @@ async function runInContainer(stage, tag, environment) {
     "--init",
     "--network=host",
     `--workdir=${process.cwd()}`,
-    `--volume=${ACTION}:${ACTION}:ro`,
-    ...mounts(environment).map((place) => `--volume=${place}:${place}`),
+    ...volumes(docker, environment),
     ...names.map((name) => `--env=${name}`),
+    // the programs that it starts are to be of this version too, not of the one that the image was built with
+    `--env=PYTHONPATH=${ACTION}:${PACKAGES}`,
     "--entrypoint=python3",
   ];
   // a container ends with its first process: what would be saved while later steps run is saved before
@@ -52,18 +56,70 @@ async function runInContainer(stage, tag, environment) {
   return run(docker, ["run", ...options, "--env=INPUT_WAIT", tag, path.join(ACTION, "entrypoint.py"), stage], given);
 }
 
-/** What the step reads and writes, each where it is on the machine. */
+/**
+ * The options that give a container what the step reads and writes, each where it is here. In a container job that
+ * daemon has other paths, and what the job's container got of it is handed on; undefined where that is not all.
+ */
+function volumes(docker, environment) {
+  const places = mounts(environment);
+  const own = ownContainer(docker, environment);
+  if (!own) {
+    const others = places.filter((place) => place !== ACTION).map((place) => `--volume=${place}:${place}`);
+    return [`--volume=${ACTION}:${ACTION}${others.length < places.length ? "" : ":ro"}`, ...others];
+  }
+  const held = (place) => own.volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
+  return [ACTION, ...places].every(held) ? [`--volumes-from=${own.id}`] : undefined;
+}
+
+/** `{id, volumes}` of the container that we are in, where it is one of this daemon's; else undefined. */
+function ownContainer(docker, environment) {
+  const mounted = /\/containers\/([0-9a-f]{64})\/hostname/.exec(fs.readFileSync("/proc/self/mountinfo", "utf8"));
+  const id = mounted ? mounted[1] : os.hostname();
+  if (!/^[0-9a-f]{12,64}$/.test(id)) return undefined;
+  const format = "--format={{range .Mounts}}{{println .Destination}}{{end}}";
+  const asked = spawnSync(docker, ["container", "inspect", format, id], { env: environment, encoding: "utf8" });
+  return asked.status === 0 ? { id, volumes: asked.stdout.split("\n").filter(Boolean) } : undefined;
+}
+
+/** What the step reads and writes, but for the action itself. */
 function mounts(environment) {
   const host = environment.DOCKER_HOST || `${UNIX}/var/run/docker.sock`;
-  const files = ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH"];
+  const files = [
+    "GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+  ];
+  const home = (name) => environment.HOME && path.join(environment.HOME, name);
   const folders = [
     host.startsWith(UNIX) && host.slice(UNIX.length),
     environment.GITHUB_WORKSPACE || process.cwd(),
     environment.RUNNER_TEMP,
-    environment.DOCKER_CONFIG || (environment.HOME && path.join(environment.HOME, ".docker")),
+    environment.DOCKER_CONFIG || home(".docker"),
+    home(".aws"),
     ...files.map((name) => environment[name] && path.dirname(environment[name])),
+    ...kept(environment).filter(made),
   ];
   return [...new Set(folders)].filter((place) => place && path.isAbsolute(place) && fs.existsSync(place));
+}
+
+/** The folders of a local store and of a tier (layercache_ci/store, and settings.py for how they are written). */
+function kept(environment) {
+  const input = (name) => (environment[`INPUT_${name}`] || "").trim();
+  const store = input("STORE");
+  const cache = path.join(environment.XDG_CACHE_HOME || path.join(environment.HOME || "/root", ".cache"), "layercache");
+  const tier = (input("TIER") || environment.LAYERCACHE_TIER || "").replace(/:\s*\d+(\.\d+)?\s*[kmgt]?i?b?\s*$/i, "");
+  const named = [store.startsWith("local:") && store.slice("local:".length), tier].filter(Boolean);
+  const folders = named.map((name) => path.resolve(name.replace(/^~(?=\/|$)/, environment.HOME || "/root")));
+  return ["", "local"].includes(store) ? [cache, ...folders] : folders;
+}
+
+/** Whether the folder is there, now. */
+function made(folder) {
+  try {
+    fs.mkdirSync(folder, { recursive: true });
+    return true;
+  } catch {
+    return false; // whoever writes there says so
+  }
 }
 
 module.exports = { image, runInContainer };

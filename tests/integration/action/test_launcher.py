@@ -280,6 +280,79 @@ def test_later_steps_can_not_run_in_an_image(bare: Site) -> None:
     assert (ran.code, ran.log.startswith("::error::layercache: there is no Python 3.11 or newer")) == (1, True)
 
 
+RUNS: Final = """\
+#!/bin/sh
+case $1 in
+run) printf '%s\\n' "$@" >"$TOLD" ;;
+container) [ -z "$VOLUMES" ] || printf '%s\\n' $VOLUMES; [ -n "$VOLUMES" ] ;;
+esac
+"""
+"""A docker that says how it was to run the image, and that we are its container where there are VOLUMES."""
+
+
+def without_python(site: Site) -> dict[str, str]:
+    """The environment of a runner with nothing but this docker."""
+    put_python(site.folder / "bin/python3", Path("/bin/false"))
+    (site.folder / "bin/docker").write_text(RUNS)
+    (site.folder / "bin/docker").chmod(0o755)
+    shutil.copy(CHECKOUT / "Dockerfile", site.action)
+    (site.folder / "inside.js").write_text(
+        "require('os').hostname = () => '0123456789ab'; const fs = require('fs'), read = fs.readFileSync;"
+        "fs.readFileSync = (...given) => (given[0] === '/proc/self/mountinfo' ? '' : read(...given));"
+    )
+    return {
+        "NODE_OPTIONS": f"--require={site.folder / 'inside.js'}", "DOCKER_HOST": "tcp://x",
+        "HOME": str(site.folder / "home"), "XDG_CACHE_HOME": "", "RUNNER_TEMP": str(site.folder / "temp"),
+        "GITHUB_WORKSPACE": str(site.checkout),
+    }  # fmt: skip
+
+
+def options(site: Site, name: str) -> set[str]:
+    words = (site.folder / "told").read_text().splitlines()
+    return {word.removeprefix(f"--{name}=") for word in words if word.startswith(f"--{name}=")}
+
+
+def test_what_is_saved_in_the_image_stays_on_the_machine(bare: Site) -> None:
+    given = without_python(bare)
+    (bare.folder / "temp").mkdir()
+    for more, kept in (
+        ({}, {"home/.cache/layercache"}),
+        ({"INPUT_STORE": "local", "XDG_CACHE_HOME": str(bare.folder / "xdg")}, {"xdg/layercache"}),
+        ({"INPUT_STORE": "local:~/store"}, {"home/store"}),
+        ({"INPUT_STORE": "s3://b", "INPUT_TIER": f"{bare.folder}/a:b:1.5 GiB"}, {"a:b"}),
+        ({"INPUT_STORE": "github", "LAYERCACHE_TIER": f"{bare.folder}/tier"}, {"tier"}),
+    ):
+        assert bare.run(**{**given, **more}).code == 0
+        places = {str(bare.folder / name) for name in (*kept, "temp", "checkout", ".")}
+        assert options(bare, "volume") == {f"{bare.action}:{bare.action}:ro", *(f"{name}:{name}" for name in places)}
+        assert all((bare.folder / name).is_dir() for name in kept)
+
+
+def test_in_the_image_all_is_of_the_actions_version(bare: Site) -> None:
+    """The image may have been built with an older one: its name says what packages it has, and no more."""
+    assert bare.run(**without_python(bare)).code == 0
+    assert f"PYTHONPATH={bare.action}:/opt/layercache/packages" in options(bare, "env")
+
+
+def test_an_action_that_is_the_checkout_is_one_volume(bare: Site) -> None:
+    assert bare.run(**{**without_python(bare), "GITHUB_WORKSPACE": str(bare.action)}).code == 0
+    assert [place for place in options(bare, "volume") if place.startswith(f"{bare.action}:")] == [
+        f"{bare.action}:{bare.action}"
+    ]
+
+
+def test_a_container_job_hands_on_its_volumes_or_asks_for_a_python(bare: Site) -> None:
+    """Its paths are not the daemon's."""
+    given = without_python(bare)
+    assert bare.run(**given, VOLUMES=str(bare.folder)).code == 0
+    assert (options(bare, "volumes-from"), options(bare, "volume")) == ({"0123456789ab"}, set())
+    (bare.folder / "told").unlink()
+    ran = bare.run(**given, VOLUMES=f"{bare.action} {bare.checkout}")  # not where a local store is
+    assert (ran.code, ran.log.count("\n")) == (1, 1)
+    assert "there is no Python 3.11 or newer on this runner; add `uses: actions/setup-python`" in ran.log
+    assert not (bare.folder / "told").exists()
+
+
 def test_a_python_without_pip_is_one_error(bare: Site) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare.folder / "venv"], check=True)
     put_python(bare.folder / "bin/python3", bare.folder / "venv/bin/python")
