@@ -201,4 +201,4 @@ def _body(response: requests.Response, length: int) -> bytes:
             data += piece
             if len(data) >= length:
                 break
-    return bytes(data[:length])
+    return bytes(memoryview(data)[:length])  # one copy, not two: many are under way at once
