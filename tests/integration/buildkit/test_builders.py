@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import select
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +25,7 @@ from tests.integration.buildkit.registries import registry
 from tests.lab.engine import call
 from tests.lab.engines import BUILDKIT, Engine
 from tests.lab.lab import Lab
+from tests.waiting import SECONDS, has_ended, until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -61,8 +59,11 @@ def test_the_builder_that_buildx_would_take(
 
 
 @pytest.mark.parametrize("name", BUILDKIT)
-def test_a_registry_listens_where_the_builder_reaches_it(make_engine: MakeEngine, tmp_path: Path, name: str) -> None:
+def test_a_registry_listens_where_the_builder_reaches_it(
+    make_engine: MakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """What is known without asking is what the builder finds when it is asked."""
+    monkeypatch.setattr(reach, "PATIENCE", SECONDS)
     engine = make_engine(name)
     machine = machine_of(engine)
     builder = for_cache(find(settings(), machine), machine)
@@ -77,7 +78,10 @@ def test_a_registry_listens_where_the_builder_reaches_it(make_engine: MakeEngine
     assert reach.shares_network(builder, machine) == (name not in {"unreachable", "container-bridge"})
 
 
-def test_a_builder_on_a_bridge_does_not_have_our_loopback(make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_a_builder_on_a_bridge_does_not_have_our_loopback(
+    make_engine: MakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "PATIENCE", SECONDS)
     machine = machine_of(make_engine("container-bridge"))
     builder = find(settings(), machine)
     (gateway,) = reach.addresses(builder, machine)
@@ -100,17 +104,6 @@ def test_a_registry_that_has_gone_is_not_reached(make_engine: MakeEngine, tmp_pa
     assert reach.probe(builder, access.addresses, environment=environment, asked=lambda: asked().asked) is None
 
 
-def wait_for_end(pid: int, patience: float = 20) -> None:
-    """Of a process that was killed and is nobody's child here: it ends when it is its turn."""
-    with contextlib.suppress(ProcessLookupError):
-        handle = os.pidfd_open(pid)
-        try:
-            ended, _, _ = select.select([handle], [], [], patience)
-        finally:
-            os.close(handle)
-        assert ended, f"process {pid} goes on"
-
-
 def test_a_probe_without_an_answer_ends(
     make_engine: MakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,12 +112,18 @@ def test_a_probe_without_an_answer_ends(
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child\nwait\n")
     docker.chmod(0o755)
-    monkeypatch.setattr(reach, "PATIENCE", 0.5)
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     asked = {f"127.0.0.1:1 {reach.REPOSITORY}:{reach.TAG}"}
+    child = tmp_path / "child"
     for candidate, found in (("127.0.0.1:1", "127.0.0.1:1"), ("127.0.0.1:2", None)):
-        assert reach.probe(builder, [candidate], environment=environment, asked=lambda: asked) == found
-        wait_for_end(int((tmp_path / "child").read_text()))
+        child.write_text("")
+        patience = 0.5
+        while not child.read_text():  # as long as it takes to start the child
+            monkeypatch.setattr(reach, "PATIENCE", patience)
+            assert reach.probe(builder, [candidate], environment=environment, asked=lambda: asked) == found
+            patience *= 2
+        pid = int(child.read_text())
+        until(lambda pid=pid: has_ended(pid))  # type: ignore[misc]
 
 
 def test_a_builder_of_ours_is_made_once_and_removed(lab: Lab, make_engine: MakeEngine) -> None:
@@ -165,8 +164,7 @@ def test_a_builder_of_ours_pulls_from_where_the_daemon_does(lab: Lab, make_engin
     told = {"insecure-registries": [engine.registry]}
     settings_file.write_text(json.dumps({**json.loads(settings_file.read_text()), **told}))
     os.kill(int((settings_file.parent / "pid").read_text()), signal.SIGHUP)
-    while engine.registry not in engine.run("info", "--format", "{{json .RegistryConfig}}").stdout:
-        time.sleep(0.1)
+    until(lambda: engine.registry in engine.run("info", "--format", "{{json .RegistryConfig}}").stdout)
 
     ours = for_cache(find(settings(), machine), machine)
     engine.run("buildx", "build", f"--builder={ours.name}", "--network=host", "--load", "--tag=app", folder)
