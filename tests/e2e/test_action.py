@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -98,14 +98,16 @@ def runner(lab: Lab, engine: Engine) -> dict[str, str]:
     return {**engine.environment, "PATH": f"{engine.environment['PATH']}{os.pathsep}{lab.paths.bin}"}
 
 
-def run_jobs(workflow: str, lab: Lab, engine: Engine, store: str, name: str) -> Ran:
+def run_jobs(
+    workflow: str, lab: Lab, engine: Engine, store: str, name: str, *, pull_request: Mapping[str, Any] | None = None
+) -> Ran:
     """Both jobs of a workflow of .github/workflows, which have to succeed and to leave something in the store."""
     checkout = repository(lab, engine.folder)
     with STORES[store](name) as place:
         ran = run_workflow(
             checkout / ".github/workflows" / workflow, checkout, runner(lab, engine), given=place.given,
             variables={"E2E_BASE": lab.busybox, **place.variables}, matrix={"engine": engine.program},
-            prefix=engine.prefix,
+            prefix=engine.prefix, pull_request=pull_request,
         )  # fmt: skip
         assert ran.code == 0, ran.shown
         assert place.filled(), ran.shown
@@ -128,6 +130,26 @@ def test_the_second_job_restores_what_the_first_has_built(
     for job in ("cold", "warm"):
         assert ran.result(job, "build", "Post") == "success", ran.shown
     assert "saved" in ran.summary("cold", "build", "Post"), ran.shown
+
+
+FORK: Final = {
+    "number": 5,
+    "repository": {"full_name": "octo/layercache-action", "default_branch": "main"},
+    "pull_request": {
+        "number": 5,
+        "base": {"ref": "main"},
+        "head": {"ref": "theirs", "repo": {"full_name": "stranger/layercache-action"}},
+    },
+}
+
+
+@pytest.mark.parametrize("workflow", ["e2e.yml", "setup.yml"])
+def test_a_forks_pull_request_passes_too(lab: Lab, make_engine: MakeEngine, tmp_path: Path, workflow: str) -> None:
+    """Where nothing is written unless `mode` says so."""
+    name = f"{tmp_path.parent.name}-{tmp_path.name}"
+    ran = run_jobs(workflow, lab, make_engine("remote"), "act", name, pull_request=FORK)
+    summary = ran.summary("warm", "build") or ran.summary("warm", "setup", "Post")
+    assert set(rows(summary)) == {"hit"}, ran.shown
 
 
 def rows(summary: str) -> Counter[str]:

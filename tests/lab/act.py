@@ -99,9 +99,11 @@ def run_workflow(
     secrets: Mapping[str, str] = MappingProxyType({}),
     actions: Mapping[str, Path] = MappingProxyType({}),
     prefix: Sequence[str] = (),
+    pull_request: Mapping[str, Any] | None = None,
 ) -> Ran:
-    """Runs a workflow's push event on this machine, for the repository `checkout`, from which actions/checkout is
-    answered; in an environment, and with what the runner itself would add to it: `given`.
+    """Runs a workflow's push event, or that of a pull request (GitHub's JSON of one), on this machine, for the
+    repository `checkout`, from which actions/checkout is answered; in an environment, and with what the runner itself
+    would add to it: `given`.
 
     `variables` and `secrets` are the repository's; `actions` are the folders that a `uses: OWNER/NAME@REF` stands for.
     act's own cache serves, unless `given` names another by ACTIONS_CACHE_URL. What act keeps lies in a temporary folder
@@ -114,8 +116,12 @@ def run_workflow(
         options += [f"--matrix={name}:{value}" for name, value in matrix.items()]
         options += [f"--secret={name}={value}" for name, value in secrets.items()]
         options += [f"--local-repository={name}={path}" for name, path in actions.items()]
+        if pull_request is not None:
+            (folder / "event.json").write_text(json.dumps(pull_request))
+            options += [f"--eventpath={folder / 'event.json'}"]
+        event = "push" if pull_request is None else "pull_request"
         done = subprocess.run(
-            [*prefix, *_command(workflow, folder, *options)],
+            [*prefix, *_command(workflow, folder, *options, event=event)],
             cwd=checkout, env=_environment(environment), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, errors="replace", check=False,
         )  # fmt: skip
@@ -146,14 +152,16 @@ def serve_act_cache(entries: Path | None = None) -> Iterator[Mapping[str, str]]:
             os.close(end)
 
 
-def _command(workflow: Path, folder: Path, *options: str, entries: Path | None = None) -> Sequence[str | Path]:
+def _command(
+    workflow: Path, folder: Path, *options: str, event: str = "push", entries: Path | None = None
+) -> Sequence[str | Path]:
     program = find_program("act", LabPaths.here())
     if program is None:
         raise RuntimeError("act is not in the lab: make lab sets it up")
     # a user may not get to where the lab is
     own = shutil.copy2(program, folder)
     return [
-        own, "push", "--json", f"--workflows={workflow}", "--platform=ubuntu-latest=-self-hosted",
+        own, event, "--json", f"--workflows={workflow}", "--platform=ubuntu-latest=-self-hosted",
         "--cache-server-addr=127.0.0.1", f"--cache-server-path={entries or folder / 'cache'}",
         f"--action-cache-path={folder / 'actions'}", f"--env-file={os.devnull}", f"--secret-file={os.devnull}",
         f"--var-file={os.devnull}", f"--input-file={os.devnull}", *options,
