@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -65,6 +66,7 @@ class Build:
     _code: int = 0
     _export: Future[Export] | None = None
     """What the build left in the engine, on its way to us."""
+    _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._run = EngineRun(self.machine, self.builder, self.settings.metadata_file)
@@ -197,7 +199,7 @@ class Build:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
         something that could not be given is run once more without the cache."""
         running = self._run.start(self.settings, self._reached, self._cache_from)
-        code = running.follow(on_line=lambda _: None, sink=sink)
+        code = running.follow(on_line=None, sink=sink)
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
             self.warnings += [f"from the cache: {fault}" for fault in faults]
@@ -206,7 +208,7 @@ class Build:
             if code and faults and not running.interrupted:
                 self.warnings.append("the build failed on a damaged cache and was run again without it")
                 again = self._run.start_again(self.settings, self._reached)
-                code = again.follow(on_line=lambda _: None, sink=sink)
+                code = again.follow(on_line=None, sink=sink)
         self._code = code
         if code == 0 and self.settings.wait and not self._all_foreseen() and (exporter := self._exporter()):
             self._export = aside(exporter.whole)
@@ -225,7 +227,14 @@ class Build:
         if self.plan_made is None or reached is None or session is None or self.choice.write is None:
             return None
         stands_in = reached.builder != self.builder
-        return Exporter(self.settings, reached, self._cache_from, session.folder, stands_in=stands_in)
+        return Exporter(
+            self.settings,
+            reached,
+            self._cache_from,
+            session.folder,
+            stands_in=stands_in,
+            given_up=self._closed.is_set,
+        )
 
     def _look_back(self) -> None:
         """Learn from the builder what came of each step."""
@@ -309,6 +318,7 @@ class Build:
     def close(self) -> None:
         """Take away what only the build needed."""
         self._run.stop()
+        self._closed.set()
         if self._export is not None:
             self._export.exception()  # it needs the registry to its end
         if self.session is not None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,8 @@ from layercache_ci.errors import CacheError
 PIECE: Final = 1 << 16
 MOMENTS: Final = 10.0
 """Seconds, where the machine has much else to do: a lookup that was taken for work would cost a save."""
+SILENCE: Final = 300.0
+"""Seconds after which an engine that says nothing, not even how far an upload is, is taken for stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,13 @@ class Export:
     provenance: Provenance
 
 
-def solve(words: Sequence[str], environment: Mapping[str, str]) -> tuple[SeenStep, ...]:
-    """Run an export to its end. Raises CacheError where it fails, or where a step would run again: what it would run on
-    is no longer what was built."""
+def solve(
+    words: Sequence[str], environment: Mapping[str, str], *, given_up: Callable[[], bool] = lambda: False
+) -> tuple[SeenStep, ...]:
+    """Run an export to its end. Raises CacheError where it fails, gets stuck or is given up, or where a step would run
+    again: what it would run on is no longer what was built."""
     seen = Progress()
+    heard = time.monotonic()
     said: deque[str] = deque(maxlen=5)
     with subprocess.Popen(
         words,
@@ -47,11 +52,17 @@ def solve(words: Sequence[str], environment: Mapping[str, str]) -> tuple[SeenSte
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        close_fds=False,  # a secret may come by a descriptor that we were given
         process_group=0,
     ) as process:
         try:
             watch = _Watch(seen)
             for line in _lines(process):
+                heard = time.monotonic() if line else heard
+                if given_up():
+                    raise CacheError("the export was given up")
+                if time.monotonic() - heard > SILENCE:
+                    raise CacheError(f"the engine said nothing of its export for {SILENCE:.0f} s")
                 said.append(line.strip()[:300])
                 seen.feed(line)
                 if running := watch.running():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class Exporter:
     cache_from: tuple[str, ...]
     folder: Path
     stands_in: bool
+    given_up: Callable[[], bool] = lambda: False
+    """Whether nobody waits for an export any more."""
 
     def whole(self) -> Export:
         """Of a build that ended well."""
@@ -58,5 +60,5 @@ class Exporter:
             metadata=metadata,
             stands_in=self.stands_in,
         )
-        steps = solve(words, self.reached.environment)
+        steps = solve(words, self.reached.environment, given_up=self.given_up)
         return read_export(self.reached.transport.exported(number), metadata, steps)
