@@ -205,13 +205,11 @@ def test_a_builder_that_does_not_answer_fails_as_it_does_without_us(make_engine:
     ours = engine.build("--builder=gone", engine.folder, check=False)
     assert ours.returncode == plain.returncode != 0
     assert plain.stderr.splitlines()[-1] in ours.stderr
-    assert "warning: built without the cache: builder 'gone':" in ours.stderr
-    assert (
-        "BAD  buildkit: builder 'gone':"
-        in call(
-            [*engine.layercache, "doctor", "--builder=gone"], engine.environment, check=False, cwd=engine.folder
-        ).stdout
-    )
+    assert "layercache: warning: built without the cache: " in ours.stderr
+    doctor = [*engine.layercache, "doctor", "--builder=gone"]
+    said = call(doctor, engine.environment, check=False, cwd=engine.folder)
+    assert said.returncode == 1
+    assert "BAD  buildkit: " in said.stdout
 
 
 def test_auto_takes_buildkit_where_a_daemon_answers(make_engine: MakeEngine) -> None:
