@@ -110,6 +110,7 @@ def build(
         child = detach(log)
     except OSError as error:
         voice.say(f"warning: saving here, not in the background: {error}")
+        _admit(run, cancellation)
         return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
     if child:
         voice.say(f"saving in the background: process {child}, its output in {log}")
@@ -144,6 +145,16 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
         voice.say(line)
     return report
+
+
+def _admit(run: Build, cancellation: Cancellation | None) -> None:
+    """There is no other process that whoever cancels would have to be told of."""
+    try:
+        if cancellation is not None:
+            cancellation.admit()
+    except BaseException:
+        run.close()
+        raise
 
 
 def _close(run: Build) -> None:

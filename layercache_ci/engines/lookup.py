@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from layercache_ci.aside import aside
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, StoreUnavailable
@@ -66,36 +68,39 @@ def look_up(plan: Plan, store: Store) -> Lookup:
     A fault is a warning and no match. One that can't be reached takes minutes to show it, and is left alone then."""
     found = Lookup()
     asking = _UntilLost()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        stages = {index: pool.submit(asking.ask, partial(_ask, store, plan, index)) for index in plan.stages}
-        images = {key: pool.submit(asking.ask, partial(store.lookup, plan.namespace, (key,))) for _, key in plan.images}
-        for index, stage in stages.items():
-            match, newest = found.answer(stage) or (None, None)
-            if match is not None:
-                found.matches[index] = match
-            if newest is not None:
-                found.newest[index] = newest
-        for key, image in images.items():
-            match = found.answer(image)
-            if match is not None:
-                found.images[key] = match
+    # aside, not by an executor: whoever is asked to end does not wait for a store that is away
+    stages = {index: aside(partial(asking.ask, partial(_ask, store, plan, index))) for index in plan.stages}
+    images = {key: aside(partial(asking.ask, partial(store.lookup, plan.namespace, (key,)))) for _, key in plan.images}
+    for index, stage in stages.items():
+        match, newest = found.answer(stage) or (None, None)
+        if match is not None:
+            found.matches[index] = match
+        if newest is not None:
+            found.newest[index] = newest
+    for key, image in images.items():
+        match = found.answer(image)
+        if match is not None:
+            found.images[key] = match
     return found
 
 
 class _UntilLost:
-    """Asks until the store is unavailable to one of those who ask; that is the others' answer, too."""
+    """Asks, AT_ONCE questions at most, until the store is unavailable to one of those who ask; that is the others'
+    answer, too."""
 
     def __init__(self) -> None:
+        self._gate = threading.Semaphore(AT_ONCE)
         self._error: StoreUnavailable | None = None
 
     def ask(self, question: Callable[[], T]) -> T:
-        if self._error is not None:
-            raise StoreUnavailable(str(self._error))
-        try:
-            return question()
-        except StoreUnavailable as error:
-            self._error = self._error or error
-            raise
+        with self._gate:
+            if self._error is not None:
+                raise StoreUnavailable(str(self._error))
+            try:
+                return question()
+            except StoreUnavailable as error:
+                self._error = self._error or error
+                raise
 
 
 def _ask(store: Store, plan: Plan, index: int) -> tuple[Match | None, StepRecord | None]:

@@ -16,6 +16,8 @@ from layercache_ci.errors import EngineError
 PIECE: Final = 1 << 16
 LINE: Final = 1 << 20
 """Bytes."""
+GRACE: Final = 30
+"""Seconds that an engine which nobody follows has to end by itself."""
 POLL: Final = 200
 """Milliseconds."""
 
@@ -61,6 +63,9 @@ class Running:
         try:
             _pump(self.output, on_line, sink, self._was_interrupted)
             code = self.process.wait()
+        except BaseException:
+            self._end()
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -74,9 +79,16 @@ class Running:
 
     def stop(self) -> None:
         """Instead of following it."""
-        self.process.terminate()
-        self.process.wait()
+        self._end()
         os.close(self.output)
+
+    def _end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def launch(argv: Sequence[str], environment: Mapping[str, str]) -> Running:

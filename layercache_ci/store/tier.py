@@ -8,6 +8,7 @@ without it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -58,6 +59,7 @@ class TierStore:
         self._pieces = Pieces(folder, self._keep)
         self._unreachable: StoreUnavailable | None = None
         self._asked_again = 0.0
+        self._lock = threading.Lock()
 
     @property
     def location(self) -> str:
@@ -148,10 +150,12 @@ class TierStore:
             try:
                 answer = remote()
             except StoreUnavailable as new:
-                if error is None:
+                with self._lock:
+                    first, self._unreachable = self._unreachable is None, new
+                    self._asked_again = time.monotonic() + PATIENCE
+                if first:
                     self._warn(f"the remote store can't be used, the tier stands in for it: {new}")
-                error = self._unreachable = new
-                self._asked_again = time.monotonic() + PATIENCE
+                error = new
             else:
                 self._unreachable = None
                 return answer

@@ -90,3 +90,15 @@ def test_the_process_that_saves_holds_no_lock_of_whoever_started_us(tmp_path: Pa
     child, *said = done.stdout.split()
     os.kill(int(child), signal.SIGKILL)
     assert said == ["free"]
+
+
+def test_an_engine_that_is_followed_no_longer_ends_too(tmp_path: Path) -> None:
+    """Whatever ends the following, a closed pipe or another signal, nobody is left to hear it."""
+
+    def fail(_line: str) -> None:
+        raise BrokenPipeError
+
+    running = launch(["sh", "-c", f"echo $$ >{tmp_path}/pid; echo ready; exec sleep 600"], dict(os.environ))
+    with pytest.raises(BrokenPipeError):
+        running.follow(on_line=fail, sink=None)
+    assert running.process.returncode == -signal.SIGTERM

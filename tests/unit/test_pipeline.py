@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,7 @@ import pytest
 from layercache_ci import pipeline
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import EngineError
+from layercache_ci.handover import Cancellation
 from layercache_ci.report.model import StageReport, StepReport
 from layercache_ci.report.progress import Voice
 from layercache_ci.settings import BuildSettings, Machine
@@ -170,6 +172,29 @@ def test_a_save_that_can_not_go_to_the_background_is_made_here(tmp_path: Path, m
     assert (result.code, result.pid) == (0, None)
     assert told.asked[-2:] == ["save", "close"]
     assert "warning: saving here, not in the background: " in out.getvalue()
+
+
+@dataclass(slots=True)
+class Cancelled(Told):
+    """By whoever runs the job, while the report is made."""
+
+    def stages(self) -> tuple[StageReport, ...]:
+        signal.raise_signal(signal.SIGINT)
+        return ()
+
+
+def test_a_cancellation_is_not_put_off_until_a_save_that_is_made_here_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Cancelled()
+    monkeypatch.setattr(pipeline, "prepare", lambda _settings, _machine: told)
+    (tmp_path / "file").write_text("")
+    machine = Machine({"LAYERCACHE_SCRATCH": str(tmp_path / "file")}, 0, 1, False)
+    voice = Voice(io.StringIO(), terminal=False)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.build(BuildSettings(context=".", wait=False), machine, voice=voice, cancellation=Cancellation())
+    assert told.asked[-2:] == ["finish", "close"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_log_of_a_save_is_no_link_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

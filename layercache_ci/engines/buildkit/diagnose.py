@@ -36,6 +36,9 @@ def diagnose(settings: BuildSettings, machine: Machine) -> Iterator[tuple[bool |
                 return
             yield None, f"cached builds go to a builder of ours, {name}"
             builder = find(BuildSettings(context=".", builder=name), machine)
+            if builder.uncached:
+                yield False, f"transport: {builder.uncached}"
+                return
         yield True, f"transport {_transport(builder, machine)}"
     except LayercacheError as error:
         yield False, f"transport: {error}"

@@ -24,8 +24,9 @@ from layercache_ci.errors import CacheError
 PIECE: Final = 1 << 16
 MOMENTS: Final = 10.0
 """Seconds, where the machine has much else to do: a lookup that was taken for work would cost a save."""
-SILENCE: Final = 300.0
-"""Seconds after which an engine that says nothing, not even how far an upload is, is taken for stuck."""
+SILENCE: Final = 3600.0
+"""Seconds after which an engine that says nothing is taken for stuck. It says when a layer begins and when it ends, and
+one of many gigabytes takes its time to be compressed and sent."""
 
 
 @dataclass(frozen=True, slots=True)

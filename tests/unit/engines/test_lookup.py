@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.lookup import AT_ONCE, Lookup, look_up
@@ -13,6 +17,7 @@ from layercache_ci.errors import StoreUnavailable
 from layercache_ci.store.local import LocalStore
 from layercache_ci.store.model import Match, Step, StepRecord
 from tests.unit.dockerfile.planning import plan_of
+from tests.waiting import SECONDS
 
 TEXT = "FROM base AS a\nRUN touch /a\nFROM base\nCOPY --from=a /a /a\nCOPY file /file\n"
 
@@ -147,6 +152,34 @@ class Rigid(LocalStore):
     def collect(self) -> int:
         self.collected += 1
         return 0
+
+
+class Hanging(LocalStore):
+    """It doesn't answer, and whoever runs the build loses patience."""
+
+    answers: threading.Event
+    first: threading.Lock
+
+    def lookup(self, namespace: str, chain: Sequence[str]) -> Match | None:
+        del namespace, chain
+        if self.first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+        self.answers.wait(SECONDS)
+        return None
+
+
+def test_whoever_is_asked_to_end_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", "1")
+    store = Hanging(tmp_path / "store")
+    store.answers, store.first = threading.Event(), threading.Lock()
+    before = set(threading.enumerate())
+
+    with pytest.raises(KeyboardInterrupt):
+        look_up(plan, store)
+
+    assert not store.answers.is_set()
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
+    store.answers.set()
 
 
 def test_a_store_is_tidied_up_though_what_was_used_can_not_be_made_young(tmp_path: Path) -> None:
