@@ -11,7 +11,7 @@ from layercache_ci.engines.buildkit import reach
 from layercache_ci.engines.buildkit.builders import Builder, find
 from layercache_ci.engines.buildkit.client_config import logged_in
 from layercache_ci.engines.buildkit.ours import list_ours, name_of_ours
-from layercache_ci.errors import CacheError, LayercacheError
+from layercache_ci.errors import CacheError, EngineError, LayercacheError
 from layercache_ci.registry.client import StoreChoice, start
 from layercache_ci.settings import BuildSettings, Machine
 
@@ -37,8 +37,7 @@ def diagnose(settings: BuildSettings, machine: Machine) -> Iterator[tuple[bool |
             yield None, f"cached builds go to a builder of ours, {name}"
             builder = find(BuildSettings(context=".", builder=name), machine)
             if builder.uncached:
-                yield False, f"transport: {builder.uncached}"
-                return
+                raise EngineError(builder.uncached)
         yield True, f"transport {_transport(builder, machine)}"
     except LayercacheError as error:
         yield False, f"transport: {error}"
