@@ -24,7 +24,7 @@ function image(environment) {
   const docker = which("docker", environment);
   if (!docker || ANOTHER_ENGINE.some(input)) return undefined;
   if (spawnSync(docker, ["version"], { env: environment, stdio: "ignore" }).status !== 0) return undefined;
-  if (!volumes(docker, environment)) return undefined;
+  if (!volumes(docker, environment).whole) return undefined;
   const hash = crypto.createHash("sha256");
   for (const part of PARTS) hash.update(fs.readFileSync(path.join(ACTION, part)));
   return `layercache-action:${hash.digest("hex").slice(0, 12)}`;
@@ -45,7 +45,7 @@ async function runInContainer(stage, tag, environment) {
     "--init",
     "--network=host",
     `--workdir=${process.cwd()}`,
-    ...volumes(docker, environment),
+    ...volumes(docker, environment).options,
     ...names.map((name) => `--env=${name}`),
     // the programs that it starts are to be of this version too, not of the one that the image was built with
     `--env=PYTHONPATH=${ACTION}:${PACKAGES}`,
@@ -57,18 +57,20 @@ async function runInContainer(stage, tag, environment) {
 }
 
 /**
- * The options that give a container what the step reads and writes, each where it is here. In a container job that
- * daemon has other paths, and what the job's container got of it is handed on; undefined where that is not all.
+ * The `options` that give a container what the step reads and writes, each where it is here, and whether that is the
+ * `whole` of it: in a container job that daemon has other paths, and only what the job's container got of it can be
+ * handed on.
  */
 function volumes(docker, environment) {
   const places = mounts(environment);
   const own = ownContainer(docker, environment);
   if (!own) {
     const others = places.filter((place) => place !== ACTION).map((place) => `--volume=${place}:${place}`);
-    return [`--volume=${ACTION}:${ACTION}${others.length < places.length ? "" : ":ro"}`, ...others];
+    const action = `--volume=${ACTION}:${ACTION}${others.length < places.length ? "" : ":ro"}`;
+    return { options: [action, ...others], whole: true };
   }
   const held = (place) => own.volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
-  return [ACTION, ...places].every(held) ? [`--volumes-from=${own.id}`] : undefined;
+  return { options: [`--volumes-from=${own.id}`], whole: [ACTION, ...places].every(held) };
 }
 
 /** `{id, volumes}` of the container that we are in, where it is one of this daemon's; else undefined. */

@@ -9,7 +9,9 @@ from typing import Any, Final
 from layercache_ci.action.context import HERE, DefaultContext
 from layercache_ci.action.inputs import LISTS, TABLE, Inputs, Value
 from layercache_ci.errors import InputError
+from layercache_ci.settings import REMOTE_FILE
 
+BY_SSH: Final = ("git@", "ssh://")
 PLACES: Final = frozenset({"containerfiles", "context", "dockerfiles", "file"})
 
 
@@ -29,6 +31,9 @@ def _demand_from_checkout(found: Inputs, workspace: Path, file: str) -> None:
     root = workspace.resolve()
     for key in sorted(PLACES & found.values.keys()):
         for place in found.lines(key):
+            # buildx hands the machine's SSH agent to a build whose context it fetches by it
+            if place.startswith(BY_SSH) or (key != "context" and place.startswith(REMOTE_FILE)):
+                raise InputError(f"config: {file!r}: {key}: {place!r}; write it in the workflow below with:")
             if not (root / DefaultContext(HERE).fill(place)).resolve().is_relative_to(root):
                 raise InputError(
                     f"config: {file!r}: {key}: {place!r} is outside the workspace; write it in the workflow below with:"

@@ -45,8 +45,8 @@ for several platforms is not cached.
 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
 be a stranger's. So it says what is built and how it is told of, but not what the build gets of the machine, where
-anything is sent, or who may write. Its `context` and Dockerfile lie in the workspace, its `build-args` have their
-values there, and these inputs are only taken from the workflow:
+anything is sent, or who may write. Its `context` lies in the workspace or is fetched without a key of the machine, its
+Dockerfile lies there, its `build-args` have their values there, and these inputs are only taken from the workflow:
 
 """
 SAVED: Final = """\

@@ -166,7 +166,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("cache-from", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
     _docker("cache-to", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
     _docker("call", "text", "What to do instead of building, like check (BuildKit)", "build"),
-    _docker("cgroup-parent", "text", "The parent cgroup of RUN steps"),
+    _docker("cgroup-parent", "text", "The parent cgroup of RUN steps", from_file=False),
     _docker(
         "context",
         "text",
@@ -268,7 +268,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _own("scope", "text", "The scope to read and write", "the run's ref", from_file=False),
     _own("read-scope", "comma list", "Scopes to read too", "those of the base and the default branch", from_file=False),
     _own("mode", "choice", "What may be done to the cache", "read-write; a fork only reads", MODES, from_file=False),
-    _own("max-size", "size", "The size limit of the store, like 10GB", "the store's own"),
+    _own("max-size", "size", "The size limit of the store, like 10GB", "the store's own", from_file=False),
     _own(
         "tier", "text", "A folder, as DIR or DIR:SIZE, that keeps what a remote store gives and gets", from_file=False
     ),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,19 +129,23 @@ class S3Store:
             for entry in entries_for(folder_name(scope), steps, moved, identity, stamp):
                 self._connection.put(entry.name, b"")
         if last != identity or not moved:
-            self._connection.renew([RECORDS + last], self._patience)
+            self._renew(lambda: self._connection.renew([RECORDS + last], self._patience))
         self._connection.put(stage_place(scope, record.namespace, record.stage), last.encode())
         return bool(moved) or identity in holders
 
     def contains(self, digests: Iterable[str]) -> frozenset[str]:
         """What can't be made young again is held all the same. `touch` says so; here it is not tried again."""
         held = self._blobs.sizes(digests)
+        self._renew(lambda: self._blobs.keep(held.items()))
+        return frozenset(held)
+
+    def _renew(self, work: Callable[[], object]) -> None:
+        """Unless it failed before."""
         if self._renewing:
             try:
-                self._blobs.keep(held.items())
+                work()
             except StoreUnavailable:
                 self._renewing = False
-        return frozenset(held)
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
         return self._blobs.open(descriptor)

@@ -181,7 +181,8 @@ def _compose(own: Sequence[str], words: tuple[str, ...], environment: Mapping[st
     if any(option == Option("file", "-") for option in before):
         raise PassedOn("its definition comes by standard input")
     if then is not None:
-        _demand_taken(ask([*compose, "config", "--format=json"], environment))
+        services = [word for word in asked if not word.startswith("--")]  # named, that of a profile which is off counts
+        _demand_taken(ask([*compose, "config", "--format=json", *services], environment))
     printed = ask([*compose, "build", "--print", *asked], environment)
     return Line(_builds(_targets(printed), (*before, *options), environment), then)
 

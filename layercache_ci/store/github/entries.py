@@ -117,12 +117,14 @@ class Entries:
         with self._lock:
             lock = self._locks[key]
         with lock:
-            if key not in self._urls:
-                found = self._client.find([key])
-                if found is None or found.key != key:
-                    raise BlobNotFound(f"the cache entry {key} is gone")
-                self._keep(found)
-            return self._urls[key][0]
+            kept = self._urls.get(key)  # another thread may forget it at any time
+            if kept is not None:
+                return kept[0]
+            found = self._client.find([key])
+            if found is None or found.key != key:
+                raise BlobNotFound(f"the cache entry {key} is gone")
+            self._keep(found)
+            return found.url
 
     def _fetch(self, key: str, offset: int, length: int, *, short: bool = False) -> bytes:
         """`short`: fewer bytes will do where the entry ends."""

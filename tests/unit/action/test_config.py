@@ -61,7 +61,8 @@ def test_what_is_wrong_in_it(tmp_path: Path, text: str, named: list[str]) -> Non
         "s3-endpoint: https://evil.example", "s3-role-arn: a", "store: s3://x/y", "s3-bucket: x", "tier: /home/user/x",
         "extra-args: [--volume=/:/host]", "secret-envs: a=AWS_SECRET_ACCESS_KEY", "secret-files: a=/etc/shadow",
         "build-contexts: {all: /}", "outputs: 'type=local,dest=/home/user'", "cache-to: type=inline", "push: true",
-        "tags: o/r:latest", "image: o/r", "network: host", "ssh: default", "allow: security.insecure",
+        "tags: o/r:latest", "image: o/r", "network: host", "ssh: default", "max-size: 1", "cgroup-parent: a",
+        "allow: security.insecure",
     ],
 )  # fmt: skip
 def test_it_has_no_say_in_what_a_build_gets_of_the_machine_and_where_things_go(tmp_path: Path, text: str) -> None:
@@ -74,6 +75,7 @@ def test_it_has_no_say_in_what_a_build_gets_of_the_machine_and_where_things_go(t
     "text",
     [
         "context: /", "context: ..", "context: sub/../..", "context: out", "context: '{{defaultContext}}:../..'",
+        "context: git@github.com:o/r.git", "context: ssh://git@host/r.git", "file: http://169.254.169.254/",
         "file: /etc/passwd", "containerfiles: [D, ../D]", "dockerfiles: out/D", "build-args: [A=1, SECRET]",
     ],
 )  # fmt: skip

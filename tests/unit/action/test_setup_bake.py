@@ -204,7 +204,7 @@ def test_what_comes_up_is_built_before(monkeypatch: pytest.MonkeyPatch, line: st
     assert found.then == ("-H", "unix:///x", "compose", *then.split())
     project = ["-p", "x"] if line.startswith("-p") else []
     assert called == [
-        ["compose", *project, "config", "--format=json"],
+        ["compose", *project, "config", "--format=json", *(word for word in asked.split() if word[0] != "-")],
         ["compose", *project, "build", "--print", *asked.split()],
     ]
 

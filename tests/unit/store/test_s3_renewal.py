@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from botocore.exceptions import ClientError
@@ -85,3 +86,37 @@ def test_what_may_not_be_made_young_again_is_held_and_the_use_of_it_fails(tmp_pa
     assert client.copied == ["blobs"], "it is tried once"
     with pytest.raises(StoreUnavailable, match="may not do CopyObject"):
         store.touch(record(step("a", [Descriptor(ZSTD_LAYER, DIGEST, 5)])), 1)
+
+
+class Bucket(Client):
+    """One that keeps what is put, since the day before yesterday."""
+
+    def __init__(self) -> None:
+        super().__init__(5, allowed=False)
+        self.objects: dict[str, bytes] = {}
+        self.put: list[str] = []
+        self._since = datetime.now(UTC) - timedelta(days=2)
+
+    def put_object(self, *, Key: str, Body: BinaryIO, **_: Any) -> dict[str, Any]:  # noqa: N803 - botocore's
+        self.objects[Key] = Body.read()
+        self.put.append(Key)
+        return {}
+
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - as above
+        data = self.objects[Key]
+        return {"Body": io.BytesIO(data), "ETag": "e", "LastModified": self._since, "ContentLength": len(data)}
+
+    def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - as above
+        found = sorted(name for name in self.objects if name.startswith(Prefix))
+        contents = [{"Key": n, "Size": len(self.objects[n]), "LastModified": self._since} for n in found]
+        return {"Contents": contents, "IsTruncated": False}
+
+
+def test_a_record_that_may_not_be_made_young_again_is_held_all_the_same(tmp_path: Path) -> None:
+    bucket = Bucket()
+    kept = record(step("a", []))
+    assert opened(bucket, tmp_path).put_record(kept)
+    first = len(bucket.put)
+    opened(bucket, tmp_path).put_record(kept)
+    assert bucket.copied == ["records"]
+    assert bucket.put[first:] == bucket.put[first - 1 : first], "of which record is the stage's newest"
