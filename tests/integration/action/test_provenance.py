@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 import pytest
 
@@ -15,7 +16,7 @@ __all__ = ["site"]
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
 def test_in_a_public_repository_all_is_attested_and_every_step_hits(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nARG WHO\nRUN echo $WHO > /who\n")
-    name = f"{site.lab.registry}/{site.folder.name}"
+    name = f"{site.lab.registry}/{secrets.token_hex(8)}"  # not the folder's: its name may be none of an image
     surroundings = {
         "GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "7", "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_REPOSITORY": "octo/app", "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "push",
