@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 STANDARD: Final = 2
 """The last of the descriptors that every process has."""
@@ -43,6 +43,11 @@ class Cancellation:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._came.append(number)
+
+
+def end(number: int, _frame: FrameType | None) -> NoReturn:
+    """The handler of a signal that asks for our end: what only the build needed, and the engine, go with us."""
+    sys.exit(128 + number)
 
 
 def detach(log: Path) -> int:

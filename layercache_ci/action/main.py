@@ -11,8 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 import layercache_ci
 from layercache_ci.action import toolkit
@@ -23,7 +22,7 @@ from layercache_ci.action.outputs import outputs, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import SECRETS, masks, shown
 from layercache_ci.errors import EngineError, InputError
-from layercache_ci.handover import Cancellation
+from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
 from layercache_ci.report.model import Report
 from layercache_ci.report.progress import Voice
@@ -40,7 +39,7 @@ INTERRUPTED: Final = 130
 def main() -> int:
     """The exit code: the engine's own, 2 for a wrong input, 125 where the engine can't be run, 1 where a step missed
     and must not."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     os.dup2(1, 2)  # one stream, so that the runner reads our commands and the engine's output in their order
     machine = Machine.read()
     announce(machine.environment)
@@ -56,11 +55,6 @@ def main() -> int:
         return ENGINE_FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    """A cancelled job asks for it; what only the build needed is taken away."""
-    sys.exit(128 + number)
 
 
 def named(error: str) -> str:

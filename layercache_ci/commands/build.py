@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 from layercache_ci.commands.options import configure_build, configure_run, settings_of
+from layercache_ci.handover import end
 from layercache_ci.pipeline import build
 from layercache_ci.report.progress import Voice
 from layercache_ci.settings import Machine
@@ -22,13 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _end)
+            signal.signal(number, end)
     machine = Machine.read()
     settings = settings_of(arguments, arguments.rest, machine)
     terminal = settings.progress == "tty" or (settings.progress == "auto" and machine.terminal)
     return build(settings, machine, voice=Voice(sys.stderr, terminal=terminal)).code
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    """Whoever asks for our end asks for the engine's too; what only the build needed is taken away."""
-    sys.exit(128 + number)

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import why_missed
@@ -23,7 +22,7 @@ from layercache_ci.action.setup.command import ENGINES, Command
 from layercache_ci.action.setup.grammar import PassedOn
 from layercache_ci.action.setup.shims import ENTRY, Made, Setup
 from layercache_ci.errors import EngineError, InputError
-from layercache_ci.handover import Cancellation
+from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Course, Result, build
 from layercache_ci.report.progress import Voice
 from layercache_ci.settings import BuildSettings, Machine, demand_buildable
@@ -43,7 +42,7 @@ def run(folder: str, program: str, words: Sequence[str]) -> int | Sequence[str]:
     setup = Setup.read(Path(folder))
     machine = _machine(setup)
     announce(machine.environment)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     missed: list[str] = []
     try:
         line = read_commands(program, words, machine.environment)
@@ -84,11 +83,6 @@ def _say(voice: Voice, line: str) -> None:
     """To whoever still listens."""
     with suppress(OSError):
         voice.say(line)
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    """What only the build needed is taken away."""
-    sys.exit(128 + number)
 
 
 def _machine(setup: Setup) -> Machine:
