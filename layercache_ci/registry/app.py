@@ -77,6 +77,10 @@ class App:
         self._own = own
         self._stop = stop
 
+    def admits(self, authorization: bytes) -> bool:
+        """Whether this is the login, as a request's Authorization has it."""
+        return hmac.compare_digest(authorization, self._authorization)
+
     def answer(self, environment: WSGIEnvironment, start_response: StartResponse, *, address: str) -> Iterable[bytes]:
         """WSGI's entry, but for the address that the request came in by."""
         request = Request.read(environment, address)
@@ -108,7 +112,7 @@ class App:
         return response
 
     def _admit(self, request: Request) -> None:
-        if not hmac.compare_digest(request.header("Authorization").encode(), self._authorization):
+        if not self.admits(request.header("Authorization").encode()):
             challenge = {"WWW-Authenticate": 'Basic realm="layercache"'}
             raise Refused(401, "UNAUTHORIZED", "this registry has a password", challenge)
 

@@ -20,6 +20,10 @@ _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 class ServerFile(Protocol):
     """cheroot's `wsgi.input`."""
 
+    @property
+    def closed(self) -> bool:
+        """Of a chunked body: whether it is at its end."""
+
     def read(self, size: int, /) -> bytes: ...
 
 
@@ -97,10 +101,18 @@ class Request:
             raise Interrupted(f"{received} of {length} bytes came")
 
     def drain(self) -> None:
-        """What is left of the body would be taken for the next request."""
-        if not getattr(self.environment["wsgi.input"], "closed", True):
-            for _ in self.body():
+        """What is left of the body would be taken for the next request. Raises Interrupted."""
+        file: ServerFile = self.environment["wsgi.input"]
+        if self.content_length is None:
+            if not file.closed:
+                for _ in self.body():
+                    pass
+            return
+        try:
+            while file.read(PIECE):
                 pass
+        except OSError as error:
+            raise Interrupted(str(error)) from error
 
     def text(self, limit: int) -> bytes:
         """The whole body. Raises Refused where it is longer than `limit` bytes."""

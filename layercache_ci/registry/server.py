@@ -13,20 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-from cheroot.wsgi import Server
-
 from layercache_ci.registry.app import Account, App
 from layercache_ci.registry.distribution import Distribution
+from layercache_ci.registry.gate import Server
 from layercache_ci.registry.model import Service
 from layercache_ci.registry.offers import Offers
-from layercache_ci.registry.sockets import BACKLOG, address
+from layercache_ci.registry.sockets import address
 from layercache_ci.store import open_store
-
-THREADS: Final = 24
-"""A request takes a thread for as long as it lasts; BuildKit has some ten layers on the way at once."""
-
-IDLE: Final = 120
-"""Seconds for which a client may say nothing, within a request or between two."""
 
 ORPHAN: Final = 3.0
 """Seconds that an owner may be gone, so that it can be followed by another one."""
@@ -66,23 +59,6 @@ def serve(service: Service, environment: Mapping[str, str], announce: IO[str]) -
     os._exit(0)
 
 
-class _Server(Server):
-    """On a socket that listens already."""
-
-    def __init__(self, bound: socket.socket, respond: Callable[[Any, Any], Iterable[bytes]]) -> None:
-        address = bound.getsockname()[:2]
-        super().__init__(
-            address, respond, numthreads=THREADS, server_name="layercache", request_queue_size=BACKLOG, timeout=IDLE
-        )
-        self.keep_alive_conn_limit = 1 << 16
-        self._bound = bound
-
-    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002, ARG002 - cheroot's
-        """Cheroot's place for making a socket."""
-        self.socket = self._bound
-        return self._bound
-
-
 def _serve(bound: socket.socket, app: App) -> str:
     """The address. Raises OSError."""
     name = address(bound)
@@ -90,7 +66,7 @@ def _serve(bound: socket.socket, app: App) -> str:
     def respond(environment: Any, start_response: Any) -> Iterable[bytes]:
         return app.answer(environment, start_response, address=name)
 
-    server = _Server(bound, respond)
+    server = Server(bound, respond, app.admits)
     server.prepare()
     # In a daemon thread, as its workers are: the process ends without waiting for them.
     threading.Thread(target=server.serve, daemon=True).start()

@@ -6,10 +6,11 @@ import io
 import re
 
 import pytest
+from cheroot.server import KnownLengthRFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layercache_ci.registry.http import Interrupted, Refused, Request, range_of
+from layercache_ci.registry.http import PIECE, Interrupted, Refused, Request, range_of
 
 
 @given(size=st.integers(1, 50), first=st.integers(0, 60), last=st.integers(0, 60))
@@ -64,3 +65,25 @@ def test_a_body_that_breaks_off_is_noticed(data: bytes, missing: int) -> None:
             list(request.body())
     else:
         assert b"".join(request.body()) == data
+
+
+@given(size=st.integers(1, 5 * PIECE), read=st.booleans())
+def test_what_is_left_of_a_body_is_read_away_in_pieces(size: int, *, read: bool) -> None:
+    class Body(KnownLengthRFile):  # type: ignore[misc, no-any-unimported, unused-ignore]
+        def read(self, size: int | None = None) -> bytes:
+            assert size == PIECE
+            return bytes(super().read(size))
+
+    body = Body(io.BytesIO(bytes(size)), size)
+    environment = {
+        "REQUEST_METHOD": "PUT",
+        "PATH_INFO": "/",
+        "CONTENT_LENGTH": str(size),
+        "wsgi.input": body,
+        "wsgi.input_terminated": False,
+    }
+    request = Request.read(environment, "127.0.0.1:1")
+    if read:
+        next(request.body())
+    request.drain()
+    assert body.remaining == 0
