@@ -7,10 +7,12 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
-from layercache_ci.engines.buildkit.buildx import buildx
+from layercache_ci.aside import aside
+from layercache_ci.engines.buildkit.buildx import buildx, too_old, version
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
@@ -88,7 +90,7 @@ def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
         return f"BUILDX_BUILDER names {builder}"
     try:
         host = machine.environment.get("DOCKER_HOST") or _host_of_context(machine)
-        if not _listens(host) or "buildx" not in ask([*buildx(machine.environment), "version"], machine.environment):
+        if not _listens(host) or "buildx" not in version(machine.environment):
             return None
     except EngineError:
         return None
@@ -96,20 +98,28 @@ def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
 
 
 def find(settings: BuildSettings, machine: Machine) -> Builder:
-    """The builder that `docker buildx build` would take, booted: one command, 0.2 s where it runs already.
+    """The builder that `docker buildx build` would take, booted: one command, 0.2 s where it runs already, and beside
+    it another for buildx's version.
 
-    One that does not answer is `uncached`: whether it builds all the same is for `docker buildx build` to find out.
+    One that does not answer, or that a buildx of old drives, is `uncached`: whether it builds all the same is for
+    `docker buildx build` to find out.
     Raises InputError where there is no docker, no buildx or no such builder.
     """
     if shutil.which("docker", path=machine.environment.get("PATH")) is None:
         raise InputError("--engine: 'buildkit' needs docker, which is not on PATH; install it, or name another engine")
+    told = aside(lambda: version(machine.environment))
     try:
-        return inspect(settings.builder, machine)
+        found = inspect(settings.builder, machine)
     except EngineError as error:
         if (theirs := _meant(error, settings.builder, machine.environment)) is not None:
             raise theirs from error
         name = settings.builder or machine.environment.get("BUILDX_BUILDER") or ""
-        return Builder(name=name, driver="", node="", endpoint="", version="", exports_cache=False, uncached=str(error))
+        found = Builder(
+            name=name, driver="", node="", endpoint="", version="", exports_cache=False, uncached=str(error)
+        )
+    with suppress(EngineError):
+        found = replace(found, uncached=too_old(told.result()) or found.uncached)
+    return found
 
 
 def docker_words(builder: Builder) -> list[str]:

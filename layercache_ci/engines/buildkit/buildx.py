@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+from layercache_ci.engines.process import ask
 
 DOCKER: Final = ("docker", "buildx")
 PLUGIN: Final = "docker-buildx"
@@ -24,6 +28,8 @@ SYSTEM: Final = (
 )
 """docker/cli, cli-plugins/manager/manager_unix.go."""
 ELF: Final = b"\x7fELF"
+LEAST: Final = (0, 20)
+"""The first buildx that tells of each step by `history logs`, without which nothing is saved."""
 
 
 def buildx(environment: Mapping[str, str]) -> list[str]:
@@ -38,6 +44,26 @@ def buildx(environment: Mapping[str, str]) -> list[str]:
                 if os.access(plugin, os.X_OK):
                     return [str(plugin)] if _starts_with_elf(plugin) else list(DOCKER)
     return list(DOCKER)
+
+
+def version(environment: Mapping[str, str]) -> str:
+    """What `buildx version` says: 0.05 s the first time. Raises EngineError."""
+    return _told(tuple(buildx(environment)), frozenset(environment.items()))
+
+
+@cache
+def _told(words: tuple[str, ...], environment: frozenset[tuple[str, str]]) -> str:
+    return ask([*words, "version"], dict(environment))
+
+
+def too_old(said: str) -> str:
+    """Why the buildx that says this of its version is of no use to us. Empty where it is, or where it does not tell:
+    one that somebody built themselves says 0.0.0."""
+    match = re.search(r"\sv?((\d+)\.(\d+)\.\d\S*)", said)
+    if match is None or (number := (int(match[2]), int(match[3]))) == (0, 0) or number >= LEAST:
+        return ""
+    least = ".".join(map(str, LEAST))
+    return f"buildx {match[1]} is too old for a cache, which needs {least} or newer; update docker's buildx plugin"
 
 
 def _plugin_folders(environment: Mapping[str, str]) -> Iterator[Path]:
