@@ -15,7 +15,7 @@ from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import BaseImage, Plan
 from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder
-from layercache_ci.engines.buildkit.daemon_images import local_only
+from layercache_ci.engines.buildkit.daemon_images import demand_the_same
 from layercache_ci.engines.buildkit.export import Export
 from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
@@ -163,17 +163,12 @@ class Build:
         self.selection.ahead = read_ahead(plan, self.selection, self._predictions, files=files)
 
     def _demand_images(self, plan: Plan, reached: Reached) -> None:
-        """Raises CacheError where a builder that stands in for the daemon's own can't have an image that it has."""
+        """Raises CacheError where a builder that stands in for the daemon's own would take another image than that."""
         if reached.builder.name == self.builder.name:
             return
         bases = [stage.base for stage in plan.stages.values() if stage.base is not None]
         names = {image.reference for image in (*bases, *(image for image, _ in plan.images))} - {SCRATCH}
-        alone = local_only(sorted(names), self.builder, self.machine)
-        if alone:
-            raise CacheError(
-                f"only the daemon has the image {alone[0]}, and its own builder can't export a cache; push it to a "
-                "registry, or switch the daemon to the containerd image store"
-            )
+        demand_the_same(sorted(names), self.builder, reached.builder, self.machine)
 
     def preview(self) -> None:
         """What `restore` would choose, without reading a layer."""

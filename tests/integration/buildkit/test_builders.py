@@ -16,9 +16,9 @@ from layercache_ci.engines.buildkit.builders import (
     why_buildkit,
 )
 from layercache_ci.engines.buildkit.client_config import logged_in
-from layercache_ci.engines.buildkit.daemon_images import local_only
+from layercache_ci.engines.buildkit.daemon_images import demand_the_same
 from layercache_ci.engines.buildkit.ours import for_cache, list_ours, remove_ours, stand_in
-from layercache_ci.errors import InputError
+from layercache_ci.errors import CacheError, InputError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.conftest import MakeEngine
 from tests.integration.buildkit.registries import registry
@@ -144,7 +144,9 @@ def test_a_builder_of_ours_is_made_once_and_removed(lab: Lab, make_engine: MakeE
     hosts = [f"--add-host={host}" for host in stand_in(gateway, theirs).add_hosts]
     builder = f"--builder={ours.name}"
     engine.run("buildx", "build", builder, "--network=host", "--load", "--tag=made-by-ours", *hosts, folder)
-    assert local_only([lab.busybox, "made-by-ours", "absent"], theirs, machine) == ("made-by-ours",)
+    demand_the_same(["absent"], theirs, ours, machine)
+    with pytest.raises(CacheError, match="only the daemon has the image made-by-ours; push it"):
+        demand_the_same(["absent", "made-by-ours"], theirs, ours, machine)
 
     assert [listed.name for listed in list_ours(machine)] == [ours.name]
     remove_ours(ours.name, machine)
@@ -178,12 +180,36 @@ def test_a_builder_that_exports_a_cache_is_kept(make_engine: MakeEngine) -> None
     assert list_ours(machine) == ()
 
 
-def test_an_image_that_was_pulled_is_not_only_local(lab: Lab, make_engine: MakeEngine) -> None:
+def test_a_tag_that_was_moved_here_or_there_is_another_image(lab: Lab, make_engine: MakeEngine) -> None:
     engine = make_engine("docker-classic")
     machine = machine_of(engine)
-    engine.run("pull", lab.busybox)
-    engine.run("tag", lab.busybox, "renamed:1")
-    assert local_only([lab.busybox, "renamed:1"], find(settings(), machine), machine) == ("renamed:1",)
+    theirs = find(settings(), machine)
+    pulled, path = lab.busybox, lab.busybox.rpartition(":")[0]
+    engine.run("pull", pulled)
+    engine.run("tag", pulled, "renamed:1")
+    engine.run("tag", pulled, f"{path}:here")
+    for name in ("there", "same"):
+        engine.run("tag", pulled, f"{path}:{name}")
+        engine.run("push", f"{path}:{name}")
+    demand_the_same([pulled, f"{path}:same", f"{path}:there"], theirs, theirs, machine)
+    demand_the_same(
+        [engine.run("inspect", "--format={{index .RepoDigests 0}}", pulled).stdout.strip()], theirs, theirs, machine
+    )
+
+    folder = lab.scratch()
+    (folder / "Dockerfile").write_text(f"FROM {pulled}\nLABEL moved=1\n")
+    engine.run("build", "--tag=other", folder)
+    engine.run("tag", "other", f"{path}:there")
+    engine.run("push", f"{path}:there")
+    engine.run("tag", pulled, f"{path}:there")
+
+    for name, said in {
+        "renamed:1": "only the daemon has the image renamed:1",
+        f"{path}:there": f"the daemon's image {path}:there is not the one",
+        f"{path}:here": f"the daemon's image {path}:here can't be compared .*not found",
+    }.items():
+        with pytest.raises(CacheError, match=said):
+            demand_the_same([name], theirs, theirs, machine)
 
 
 def test_what_is_wrong_is_named(make_engine: MakeEngine, tmp_path: Path) -> None:
