@@ -2,13 +2,15 @@
 
 BuildKit asks its client for logins, and the client asks its configuration folder. Theirs is not ours to change, and a
 copy would lose what is written to it meanwhile. So the run gets a folder in which all is a link to theirs but
-config.json, which has one more entry: `credHelpers` for our addresses. Among the places where docker looks for a login
-that one comes before `credsStore` and `auths` (docker/cli, cli/config/configfile), and `DOCKER_AUTH_CONFIG`, which
-comes before all, falls back on it for hosts that it does not name.
+config.json, which has our addresses' login besides. Where they have a `credsStore` docker would ask that for it: so our
+addresses are in `credHelpers` too, without a program's name, by which docker takes what `auths` says (docker/cli,
+cli/config/configfile). `DOCKER_AUTH_CONFIG`, which comes before all, falls back on that for hosts it does not name.
+A program of ours would not do: the folder may lie where none can be run (`noexec`).
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pwd
@@ -20,15 +22,8 @@ from layercache_ci.registry.model import Access
 from layercache_ci.settings import Machine
 
 CONFIG: Final = "config.json"
-HELPER: Final = "layercache"
-SCRIPT: Final = """\
-#!/bin/sh
-# https://github.com/docker/docker-credential-helpers: the verb is the argument, the server comes by standard input.
-[ "$1" = get ] || exit 0
-cat <<'LOGIN'
-{login}
-LOGIN
-"""
+HELPERS: Final = "credHelpers"
+LOGINS: Final = "auths"
 
 
 def logged_in(folder: Path, access: Access, machine: Machine) -> dict[str, str]:
@@ -38,20 +33,15 @@ def logged_in(folder: Path, access: Access, machine: Machine) -> dict[str, str]:
     """
     theirs = config_folder(machine)
     try:
-        config = _with_helper(theirs / CONFIG, access)
-        ours, programs = folder / "docker", folder / "bin"
+        config = _with_login(theirs / CONFIG, access)
+        ours = folder / "docker"
         folder.mkdir(mode=0o700, parents=True)
         ours.mkdir(mode=0o700)
-        programs.mkdir(mode=0o700)
         _link_all(theirs, ours)
-        _write(ours / CONFIG, json.dumps(config), 0o600)
-        _write(programs / f"docker-credential-{HELPER}", SCRIPT.format(login=_login(access)), 0o700)
+        _write(ours / CONFIG, json.dumps(config))
     except OSError as error:
         raise CacheError(f"no login for docker: {error}") from error
-    environment = dict(machine.environment)
-    path = environment.get("PATH") or os.defpath
-    builders = str(buildx_folder(machine))
-    return {**environment, "DOCKER_CONFIG": str(ours), "BUILDX_CONFIG": builders, "PATH": f"{programs}:{path}"}
+    return {**machine.environment, "DOCKER_CONFIG": str(ours), "BUILDX_CONFIG": str(buildx_folder(machine))}
 
 
 def config_folder(machine: Machine) -> Path:
@@ -74,17 +64,23 @@ def _home(uid: int) -> str:
         return "/"
 
 
-def _with_helper(path: Path, access: Access) -> dict[str, Any]:
+def _with_login(path: Path, access: Access) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes() or b"{}")
     except FileNotFoundError:
         config = {}
     except ValueError as error:
         raise CacheError(f"{path} can't be read: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("credHelpers") or {}, dict):
+    known = [config.get(name) or {} for name in (HELPERS, LOGINS)] if isinstance(config, dict) else []
+    if not known or not all(isinstance(each, dict) for each in known):
         raise CacheError(f"{path} can't be read: it is no configuration of docker's")
-    helpers = {**(config.get("credHelpers") or {}), **dict.fromkeys(access.addresses, HELPER)}
-    return {**config, "credHelpers": helpers}
+    helpers, logins = known
+    login = {"auth": base64.b64encode(f"{access.user}:{access.password}".encode()).decode()}
+    return {
+        **config,
+        HELPERS: {**helpers, **dict.fromkeys(access.addresses, "")},
+        LOGINS: {**logins, **dict.fromkeys(access.addresses, login)},
+    }
 
 
 def _link_all(theirs: Path, ours: Path) -> None:
@@ -97,11 +93,7 @@ def _link_all(theirs: Path, ours: Path) -> None:
             (ours / name).symlink_to(theirs / name)
 
 
-def _login(access: Access) -> str:
-    return json.dumps({"ServerURL": access.addresses[0], "Username": access.user, "Secret": access.password})
-
-
-def _write(path: Path, text: str, mode: int) -> None:
+def _write(path: Path, text: str) -> None:
     """Never readable by others, not even for a moment."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

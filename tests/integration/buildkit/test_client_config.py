@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,39 @@ def test_a_cache_goes_to_a_registry_with_a_password_and_back(
         assert "CACHED" in build(login, context, f"--cache-from={cache}", *host)
         unknown = make_engine(name)
         assert "401 Unauthorized" in build(unknown.environment, context, f"--cache-from={cache}", *host)
+
+
+@pytest.fixture
+def noexec(tmp_path: Path) -> Iterator[Path]:
+    """A folder where no program can be run, as a hardened /var/tmp is."""
+    folder = tmp_path / "noexec"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=700", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("extra", [{}, {"credsStore": "nobody"}])
+def test_the_login_needs_no_program(
+    make_engine: MakeEngine, context: Path, noexec: Path, extra: dict[str, object]
+) -> None:
+    (noexec / "program").write_text("#!/bin/sh\n")
+    (noexec / "program").chmod(0o700)
+    with pytest.raises(PermissionError):
+        subprocess.run([noexec / "program"], check=True)
+    engine = make_engine("remote")
+    file = Path(engine.environment["DOCKER_CONFIG"]) / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **extra}))
+    environment = {**engine.environment, "LAYERCACHE_SCRATCH": str(noexec / "scratch"), "TMPDIR": str(noexec)}
+    store, report = f"--store=local:{noexec}/store", noexec / "report.json"
+
+    for outcome in ("miss", "hit"):
+        engine.run("buildx", "prune", "--all", "--force")
+        words = [*engine.layercache, "build", "--engine=buildkit", store, f"--report={report}", str(context)]
+        call(words, environment, check=True, cwd=engine.folder)
+        said = json.loads(report.read_text())
+        assert said["warnings"] == []
+        assert said["stages"][0]["steps"][-1]["outcome"] == outcome
 
 
 def helper(folder: Path, name: str, theirs: Registry) -> str:

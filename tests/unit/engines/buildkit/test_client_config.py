@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from pathlib import Path
@@ -14,7 +15,9 @@ from layercache_ci.registry.model import Access
 from layercache_ci.settings import Machine
 
 ACCESS = Access(("127.0.0.1:5000", "172.17.0.1:5000"), "layercache", "secret", Path("/run"), 1)
-HELPERS = {"127.0.0.1:5000": "layercache", "172.17.0.1:5000": "layercache"}
+HELPERS = {"127.0.0.1:5000": "", "172.17.0.1:5000": ""}
+LOGIN = {"auth": base64.b64encode(b"layercache:secret").decode()}
+LOGINS = {"127.0.0.1:5000": LOGIN, "172.17.0.1:5000": LOGIN}
 
 
 def machine(**variables: str) -> Machine:
@@ -45,10 +48,14 @@ def test_all_is_theirs_but_one_login(tmp_path: Path) -> None:
     assert environment == {
         "DOCKER_CONFIG": str(docker),
         "BUILDX_CONFIG": str(theirs / "buildx"),
-        "PATH": f"{ours}/bin:/usr/bin",
+        "PATH": "/usr/bin",
         "DOCKER_HOST": "unix:///d",
     }
-    assert json.loads((docker / "config.json").read_text()) == {**config, "credHelpers": {"ghcr.io": "gh", **HELPERS}}
+    assert json.loads((docker / "config.json").read_text()) == {
+        **config,
+        "credHelpers": {"ghcr.io": "gh", **HELPERS},
+        "auths": {"example.com": {"auth": "eA=="}, **LOGINS},
+    }
     assert (docker / "contexts").readlink() == theirs / "contexts"
     assert (docker / ".token_seed").read_text() == "seed"
     assert sorted(theirs.rglob("*")) == before
@@ -58,14 +65,13 @@ def test_all_is_theirs_but_one_login(tmp_path: Path) -> None:
 def test_nobody_else_can_read_the_password(tmp_path: Path) -> None:
     ours = tmp_path / "login"
     logged_in(ours, ACCESS, machine(HOME=str(tmp_path)))
-    (helper,) = (ours / "bin").iterdir()
-    assert "secret" in helper.read_text()
-    assert [mode(path) for path in (ours, ours / "bin", ours / "docker", helper)] == [0o700] * 4
-    assert mode(ours / "docker/config.json") == 0o600
-    assert "secret" not in (ours / "docker/config.json").read_text()
+    assert [mode(path) for path in (ours, ours / "docker")] == [0o700] * 2
+    (written,) = (path for path in ours.rglob("*") if path.is_file())
+    assert mode(written) == 0o600
+    assert LOGIN["auth"] in written.read_text()
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", '{"credHelpers": null}'])
+@pytest.mark.parametrize("text", [None, "", "{}", '{"credHelpers": null, "auths": null}'])
 def test_a_user_without_a_configuration(tmp_path: Path, text: str | None) -> None:
     home = tmp_path / "home"
     if text is not None:
@@ -73,10 +79,11 @@ def test_a_user_without_a_configuration(tmp_path: Path, text: str | None) -> Non
         (home / ".docker/config.json").write_text(text)
     environment = logged_in(tmp_path / "login", ACCESS, machine(HOME=str(home), BUILDX_CONFIG="/theirs"))
     assert environment["BUILDX_CONFIG"] == "/theirs"
-    assert json.loads((tmp_path / "login/docker/config.json").read_text()) == {"credHelpers": HELPERS}
+    written = json.loads((tmp_path / "login/docker/config.json").read_text())
+    assert written == {"credHelpers": HELPERS, "auths": LOGINS}
 
 
-@pytest.mark.parametrize("text", ['{"auths": ', "[]", '{"credHelpers": 1}', b"\xff\xfe{"])
+@pytest.mark.parametrize("text", ['{"auths": ', "[]", '{"credHelpers": 1}', '{"auths": [1]}', b"\xff\xfe{"])
 def test_what_docker_can_not_read_is_left_to_docker(tmp_path: Path, text: str | bytes) -> None:
     (tmp_path / "config.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(CacheError, match=r"config\.json can't be read"):
