@@ -10,7 +10,7 @@ from pathlib import Path
 from layercache_ci.engines.buildkit import reach
 from layercache_ci.engines.buildkit.builders import Builder, find
 from layercache_ci.engines.buildkit.client_config import logged_in
-from layercache_ci.engines.buildkit.ours import list_ours, name_of_ours
+from layercache_ci.engines.buildkit.ours import demand_reach, list_ours, name_of_ours
 from layercache_ci.errors import CacheError, EngineError, LayercacheError
 from layercache_ci.registry.client import StoreChoice, start
 from layercache_ci.settings import BuildSettings, Machine
@@ -30,6 +30,7 @@ def diagnose(settings: BuildSettings, machine: Machine) -> Iterator[tuple[bool |
         return
     try:
         if not builder.exports_cache:
+            demand_reach(builder, machine)
             name = name_of_ours(builder, machine)
             if name not in {listed.name for listed in ours}:
                 yield None, f"cached builds go to a builder of ours, {name}, which the first one makes"

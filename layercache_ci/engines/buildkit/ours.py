@@ -46,6 +46,7 @@ def for_cache(builder: Builder, machine: Machine) -> Builder:
         raise CacheError(builder.uncached)
     if builder.exports_cache:
         return builder
+    demand_reach(builder, machine)
     try:
         name = name_of_ours(builder, machine)
         try:
@@ -57,6 +58,18 @@ def for_cache(builder: Builder, machine: Machine) -> Builder:
         return inspect(name, machine)
     except (EngineError, OSError) as error:
         raise CacheError(f"no builder that can export a cache: {error}") from error
+
+
+def demand_reach(builder: Builder, machine: Machine) -> None:
+    """Raises CacheError where a builder of ours could not be reached: buildx keeps the daemon's address with it, and
+    not the certificates that variables name (a docker context has its own)."""
+    named = "://" not in builder.endpoint and builder.endpoint != "default"
+    variable = next((name for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS") if machine.environment.get(name)), None)
+    if variable is not None and not named and machine.environment.get("DOCKER_HOST", "").startswith("tcp://"):
+        raise CacheError(
+            f"the daemon's own builder can't export a cache, and one of ours would not get the certificates that "
+            f"{variable} asks for; switch the daemon to the containerd image store"
+        )
 
 
 def name_of_ours(builder: Builder, machine: Machine) -> str:
