@@ -12,12 +12,13 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from layercache_ci.aside import Pool, aside
 from layercache_ci.errors import StoreUnavailable
 from layercache_ci.store.s3_settings import S3Settings
 from layercache_ci.store.sending import BodyFile
@@ -40,6 +41,8 @@ MOST_PARTS: Final = 10_000
 _BODY_ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
 """botocore repeats requests, but not the reading of what they answer. Seconds between the attempts."""
+_LAST_WORD: Final = 2.0
+"""Seconds that a server has to forget an upload where the process ends."""
 _SAME_TIME: Final = 1800.0
 """Seconds by which the server's clock and ours may differ: S3 allows for half of it."""
 _SMALL: Final = 8 << 20
@@ -107,19 +110,25 @@ class Connection:
             return client
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+    def _pool(self) -> Pool:
+        # not an executor: a process that was asked to end would wait for a server that is away
+        return Pool(THREADS)
 
     def submit(self, work: Callable[[T], R], item: T) -> Future[R]:
         """Must not be asked for by work that itself waits for such."""
-        return self._pool.submit(work, item)
+        return self._pool.submit(partial(work, item))
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """All at once, as far as there are threads; one alone is done here."""
         wanted = list(items)
         if len(wanted) == 1:
             return [work(wanted[0])]
-        return list(self._pool.map(work, wanted))
+        asked = [self.submit(work, item) for item in wanted]
+        try:
+            return [each.result() for each in asked]
+        finally:
+            for each in asked:
+                each.cancel()
 
     def page(self, prefix: str, *, after: str = "", limit: int = 1000) -> Page:
         """The objects whose names begin so and come after `after`, in their order."""
@@ -174,9 +183,10 @@ class Connection:
                 sent = [self.submit(send, number) for number in range(-(-size // length))]
                 parts = _results(sent)
                 self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
-            except BaseException:
-                with suppress(Exception):
-                    self.client.abort_multipart_upload(**place)
+            except BaseException as error:
+                given_up = aside(partial(self.client.abort_multipart_upload, **place))
+                # who is asked to end does not wait for long; what is left then a lifecycle rule removes
+                wait([given_up], None if isinstance(error, Exception) else _LAST_WORD)
                 raise
 
     def _send_part(self, place: Any, file: int, length: int, number: int) -> Any:
@@ -299,13 +309,14 @@ def read_at(file: int, start: int, length: int) -> bytearray:
 
 
 def _results(parts: Sequence[Future[R]]) -> list[R]:
-    """Of all, in their order. Where one fails no other is begun, and those under way are waited for."""
+    """Of all, in their order. Where one fails no other is begun, and those under way are waited for; not by whoever is
+    asked to end."""
     try:
         done, _ = wait(parts, return_when=FIRST_EXCEPTION)
     finally:
         for part in parts:
             part.cancel()
-        wait(parts)
+    wait(parts)
     failed = next((error for part in done if (error := part.exception())), None)
     if failed is not None:
         raise failed

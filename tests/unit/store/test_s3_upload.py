@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sized
@@ -14,10 +15,11 @@ import pytest
 from botocore.config import Config
 
 from layercache_ci.settings import S3Options
-from layercache_ci.store import s3_client
+from layercache_ci.store import s3_client, s3_connection
 from layercache_ci.store.s3_connection import UPLOAD_PART, Connection, read_at
 from layercache_ci.store.s3_settings import S3Settings
 from tests.fakes.slow_reader import serve_slowly
+from tests.waiting import SECONDS
 
 PARTS = 100
 
@@ -62,6 +64,25 @@ def file(tmp_path: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+class Away(Client):
+    """One that does not answer any more, and whoever runs the build loses patience."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.answers = threading.Event()
+        self._first = threading.Lock()
+
+    def upload_part(self, *, PartNumber: int, Body: Sized, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's
+        if self._first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+        self.answers.wait(SECONDS)
+        return super().upload_part(PartNumber=PartNumber, Body=Body)
+
+    def abort_multipart_upload(self, **_: Any) -> None:
+        self.calls.append("abort")
+        self.answers.wait(SECONDS)
+
+
 def upload(client: Client, file: int) -> None:
     connection = Connection(S3Settings("bucket", "", S3Options()))
     connection._client = client  # type: ignore[assignment]
@@ -81,6 +102,22 @@ def test_after_a_part_that_was_refused_no_other_is_begun(file: int) -> None:
         upload(client, file)
     assert client.calls == [f"abort after {len(client.parts)}"], "when none was under way any more"
     assert len(client.parts) < PARTS
+
+
+def test_whoever_is_asked_to_end_waits_for_no_part(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_connection, "_LAST_WORD", 0.01)
+    before, client = set(threading.enumerate()), Away()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            upload(client, file)
+        assert not client.answers.is_set()
+        assert client.parts == []
+        threads = set(threading.enumerate()) - before
+        assert threads
+        assert all(thread.daemon for thread in threads), "else the process would not end"
+    finally:
+        client.answers.set()
+    assert client.calls == ["abort"]
 
 
 def test_what_is_read_of_a_file_ends_where_it_ends(file: int) -> None:
