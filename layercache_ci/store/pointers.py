@@ -23,6 +23,11 @@ from layercache_ci.store.model import StepRecord
 RECORDS: Final = "records"
 SCOPES: Final = "scopes"
 
+_OF_ONE_FILE: Final = frozenset(
+    (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EBADMSG, errno.EUCLEAN)
+)
+"""What may be wrong with a file while those beside it can be read."""
+
 _IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,12 +71,17 @@ def use_pointer(folder: Folder, scope: str, name: str) -> None:
 
 
 def read_record(folder: Folder, identity: str) -> StepRecord | None:
-    """None where it is gone, or is not what its identity says. Raises OSError."""
+    """None where it is gone, can't be read, or is not what its identity says. Raises OSError where that is not the
+    matter of this record alone."""
     try:
         json_bytes = serial.decompress(folder.path(f"{RECORDS}/{identity}").read_bytes())
         return serial.from_json(json_bytes) if serial.identity(json_bytes) == identity else None
-    except (FileNotFoundError, CacheError):
+    except CacheError:
         return None
+    except OSError as error:
+        if error.errno in _OF_ONE_FILE:
+            return None
+        raise
 
 
 def scope_pointers(folder: Folder, scope_folder: str) -> Iterator[tuple[str, str | None]]:

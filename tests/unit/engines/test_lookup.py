@@ -16,6 +16,7 @@ from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import StoreUnavailable
 from layercache_ci.store.local import LocalStore
 from layercache_ci.store.model import Match, Step, StepRecord
+from layercache_ci.store.serial import identity, to_json
 from tests.unit.dockerfile.planning import plan_of
 from tests.waiting import SECONDS
 
@@ -92,6 +93,21 @@ def test_a_fault_is_a_warning_and_no_match(tmp_path: Path) -> None:
 
     assert (found.matches, found.newest) == ({}, {})
     assert len(found.warnings) == 1, "for two stages"
+
+
+def test_one_record_that_can_not_be_read_is_a_miss_for_itself(tmp_path: Path) -> None:
+    """It is a folder in a file's place: root may read what it likes."""
+    plan = planned(tmp_path / "1", "1")
+    store = opened(tmp_path / "store", plan)
+    bad = store.newest(plan.namespace, plan.stage_id(0))
+    assert bad is not None
+    file = tmp_path / "store/lc1/records" / identity(to_json(bad))
+    file.unlink()
+    file.mkdir()
+
+    found = look_up(plan, store)
+
+    assert (set(found.matches), found.warnings) == ({1}, [])
 
 
 class Patient(LocalStore):
