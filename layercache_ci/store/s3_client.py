@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 CONNECTIONS: Final = 32
-
-_AWS: Final = re.compile(r"\.amazonaws\.com(\.cn)?$")
 
 
 def make_client(settings: S3Settings) -> S3Client:
@@ -68,14 +65,21 @@ def _assume(session: Session, options: S3Options, role_arn: str) -> None:
     if given is None:
         raise NoCredentialsError
     make: Any = session.create_client
-    if _gives_roles(options.endpoint):
+    if _gives_roles(options.endpoint, session):
         make = partial(make, endpoint_url=options.endpoint, verify=options.ca_bundle)
     fetcher = AssumeRoleCredentialFetcher(make, given, role_arn, extra_args={"RoleSessionName": "layercache"})
     assumed = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     session._credentials = assumed  # type: ignore[attr-defined]  # noqa: SLF001 - the one way to set renewed ones
 
 
-def _gives_roles(endpoint: str | None) -> bool:
+def _gives_roles(endpoint: str | None, session: Session) -> bool:
     """Whether it is a server of one's own, whose keys are none of AWS's business, and no other was named for roles."""
     host = urlsplit(endpoint or "").hostname or ""
-    return bool(host) and not _AWS.search(host) and "AWS_ENDPOINT_URL_STS" not in os.environ
+    return bool(host) and "AWS_ENDPOINT_URL_STS" not in os.environ and not host.endswith(_of_aws(session))
+
+
+def _of_aws(session: Session) -> tuple[str, ...]:
+    """How the names of AWS's own hosts end, in each of its partitions."""
+    partitions = session.get_component("data_loader").load_data("partitions")["partitions"]
+    suffixes = ("dnsSuffix", "dualStackDnsSuffix")
+    return tuple({f".{each['outputs'][name]}" for each in partitions for name in suffixes if name in each["outputs"]})

@@ -46,6 +46,10 @@ def ask(options: S3Options) -> None:
         ("https://minio.example.com:9000", "", "https://minio.example.com:9000/"),
         ("https://minio.example.com:9000", "https://sts.example.com", "https://sts.example.com/"),
         ("https://bucket.vpce-1.s3.eu-central-1.vpce.amazonaws.com", "", "https://sts.eu-central-1.amazonaws.com/"),
+        ("https://s3.eu-isoe-west-1.cloud.adc-e.uk", "", "https://sts.eu-central-1.amazonaws.com/"),
+        ("https://s3.eusc-de-east-1.amazonaws.eu", "", "https://sts.eu-central-1.amazonaws.com/"),
+        ("https://s3.eu-central-1.api.aws", "", "https://sts.eu-central-1.amazonaws.com/"),
+        ("https://s3.amazonaws.com.example.org", "", "https://s3.amazonaws.com.example.org/"),
         (None, "", "https://sts.eu-central-1.amazonaws.com/"),
     ],
 )
