@@ -17,7 +17,7 @@ from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.daemon_images import demand_the_same
 from layercache_ci.engines.buildkit.export import Export
-from layercache_ci.engines.buildkit.exporter import Exporter
+from layercache_ci.engines.buildkit.exporter import Exporter, may_export
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
@@ -63,6 +63,7 @@ class Build:
     _served: Mapping[str, int] = field(default_factory=dict)
     _seen: Mapping[str, SeenStep] | None = None
     """None where nothing is known of how the build went."""
+    _steps: tuple[SeenStep, ...] = ()
     _code: int = 0
     _export: Future[Export] | None = None
     """What the build left in the engine, on its way to us."""
@@ -105,7 +106,7 @@ class Build:
         self.session = begin(self.machine, self.builder, self.choice)
         self._run.metadata_file = self.session.folder / "metadata.json"
         if not self.machine.terminal and not self.settings.no_cache:
-            self._run.start_early(self.settings, self.session)
+            self._run.start_early(self.settings, self.session, exports=self._may_export)
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -118,9 +119,11 @@ class Build:
             environment=self.machine.environment,
             remembered=self._remembered,
             pull=self.settings.pull,
+            asked=self._run.admit,
         )
         try:
             self.plan_made = make_plan(self.settings, self.machine, resolver)
+            self._run.admit()
         except (PlanError, InputError) as error:
             self.warnings.append(f"built without the cache: {error}")
             return
@@ -193,7 +196,8 @@ class Build:
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
         something that could not be given is run once more without the cache."""
-        running = self._run.start(self.settings, self._reached, self._cache_from)
+        exports = self._may_export and self.plan_made is not None and not self._all_foreseen()
+        running = self._run.start(self.settings, self._reached, self._cache_from, exports=exports)
         code = running.follow(on_line=None, sink=sink)
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
@@ -205,13 +209,18 @@ class Build:
                 again = self._run.start_again(self.settings, self._reached)
                 code = again.follow(on_line=None, sink=sink)
         self._code = code
-        if code == 0 and self.settings.wait and not self._all_foreseen() and (exporter := self._exporter()):
+        waits = self.settings.wait and not self._run.exports and not self._all_foreseen()
+        if code == 0 and waits and (exporter := self._exporter()):
             self._export = aside(exporter.whole)
         try:
             self._look_back()
         except Exception as error:  # noqa: BLE001 - the build is over, however it went
             self.warnings.append(f"what came of each step is not known: {error or type(error).__name__}")
         return code
+
+    @property
+    def _may_export(self) -> bool:
+        return self.choice.write is not None and may_export(self.settings, self.builder)
 
     def _all_foreseen(self) -> bool:
         """Whether there will be nothing to save, as far as we know."""
@@ -239,7 +248,8 @@ class Build:
         self._seen = None if self._code == 0 else {}
         progress = self._run.look_back(self.settings, reached, ended_well=self._code == 0)
         if progress is not None:
-            self._seen = seen_by_key(plan, progress.steps())
+            self._steps = progress.steps()
+            self._seen = seen_by_key(plan, self._steps)
             self.warnings += [f"{name} could not be read: {error}" for name, error in progress.import_errors().items()]
 
     def finish(self) -> None:
@@ -299,7 +309,10 @@ class Build:
         finished = {key for key, result in results.items() if (whole or result != "skipped") and key not in failed}
         if not finished:
             return Saved(complete=False)
-        if self._export is not None:
+        along = exporter.along(self._run.metadata_file, self._steps) if whole and self._run.exports else None
+        if along is not None:
+            exports = [along]
+        elif self._export is not None:
             exports = [self._export.result()]
         else:
             exports = [exporter.whole()] if whole else exporter.parts(plan, finished)

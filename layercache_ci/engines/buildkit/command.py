@@ -33,6 +33,7 @@ def build_words(
     metadata: Path | None,
     stands_in: bool,
     attests: bool = False,
+    cache_to: Iterable[str] = (),
 ) -> list[str]:
     """The user's build, to be run in `environment`. An empty `builder` leaves the choice to buildx; `attests` says
     whether the builder can attest anything. With `stands_in` the builder takes the place of the daemon's own, which
@@ -47,7 +48,7 @@ def build_words(
     elif attests and settings.provenance is not None:
         words += [f"--provenance={settings.provenance}"]
     words += _repeated("tag", settings.tags) + _repeated("output", outputs)
-    words += _repeated("cache-from", cache_from)
+    words += _repeated("cache-from", cache_from) + _repeated("cache-to", cache_to)
     words += ["--push"] if settings.push else []
     words += ["--load"] if settings.load or (stands_in and not outputs) else []
     words += ["--no-cache"] if settings.no_cache else []

@@ -21,6 +21,8 @@ from layercache_ci.engines.buildkit.provenance import Provenance
 from layercache_ci.engines.buildkit.transport import Exported
 from layercache_ci.errors import CacheError
 
+ALL_OF_IT: Final = {"BUILDX_METADATA_PROVENANCE": "max"}
+"""For buildx's environment: the provenance in its metadata file is to tell of every step."""
 PIECE: Final = 1 << 16
 MOMENTS: Final = 10.0
 """Seconds, where the machine has much else to do: a lookup that was taken for work would cost a save."""
@@ -49,7 +51,7 @@ def solve(
     said: deque[str] = deque(maxlen=5)
     with subprocess.Popen(
         words,
-        env={**environment, "BUILDX_METADATA_PROVENANCE": "max"},
+        env={**environment, **ALL_OF_IT},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,18 +1,39 @@
-"""Exports what a build finished: all of it by one solve, or of a failed build the parts that end before what failed."""
+"""Exports what a build finished: the build itself does where we would wait for that anyway, else all of it one solve
+more, or of a failed build the parts that end before what failed."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.command import export_words
 from layercache_ci.engines.buildkit.export import Export, read_export, solve
+from layercache_ci.engines.buildkit.progress import SeenStep
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.truncated import truncated
+from layercache_ci.errors import CacheError
 from layercache_ci.settings import BuildSettings
+
+NOT_ALONG: Final = frozenset({"--call", "--check", "--metadata-file", "--no-cache", "--no-cache-filter"})
+"""Options of the user's with which the build is not what is to be exported, or its metadata are not ours alone."""
+
+OLD: Final = re.compile(r"v?0\.(\d|1[01])\.")
+"""Versions of BuildKit without `ignore-error`."""
+
+
+def may_export(settings: BuildSettings, builder: Builder) -> bool:
+    """Whether the build may export its cache by itself: who waits for the save is spared a client's start and a solve.
+    No fault of the cache's may be the build's, which BuildKit can be told since 0.12."""
+    if not settings.wait or settings.no_cache or settings.metadata_file is not None or OLD.match(builder.version):
+        return False
+    return not {word.partition("=")[0] for word in settings.engine_options} & NOT_ALONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,13 @@ class Exporter:
     stands_in: bool
     given_up: Callable[[], bool] = lambda: False
     """Whether nobody waits for an export any more."""
+
+    def along(self, metadata: Path | None, steps: tuple[SeenStep, ...]) -> Export | None:
+        """What a build that was told to export has left, `metadata` being its metadata file; None where it did not."""
+        with suppress(CacheError):
+            if metadata is not None and steps:
+                return read_export(self.reached.transport.exported(0), metadata, steps)
+        return None
 
     def whole(self) -> Export:
         """Of a build that ended well."""

@@ -31,11 +31,9 @@ def latest(before: Collection[str], notes: Path, builder: str, context: Path) ->
 
 def replay(reference: str, environment: Mapping[str, str]) -> Progress:
     """Everything that happened in a build, `builder/node/id`. Raises CacheError where the builder can't tell."""
-    builder, _, rest = reference.partition("/")
-    words = [*buildx(environment), "history", "logs", f"--builder={builder}", "--progress=rawjson"]
     try:
         done = subprocess.run(
-            [*words, rest.rpartition("/")[2]],
+            logs_words(reference, environment),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -53,6 +51,13 @@ def replay(reference: str, environment: Mapping[str, str]) -> Progress:
     for line in done.stderr.split("\n"):
         progress.feed(line)
     return progress
+
+
+def logs_words(reference: str, environment: Mapping[str, str]) -> list[str]:
+    """The command that says on standard error what happened in a build, `builder/node/id`."""
+    builder, _, rest = reference.partition("/")
+    words = [*buildx(environment), "history", "logs", f"--builder={builder}", "--progress=rawjson"]
+    return [*words, rest.rpartition("/")[2]]
 
 
 def _context(note: Path) -> str | None:

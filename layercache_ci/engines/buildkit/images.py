@@ -29,17 +29,19 @@ PATIENCE: Final = 20.0
 @dataclass(frozen=True, slots=True)
 class Resolver:
     """Asks the daemon (`local_first`: the builder has the docker driver) and the registry by buildx, with the
-    configuration of `builder`. `remembered` gives the base image of the newest record for a reference, for when the
-    registry can't be reached; with `pull` the registry is asked first."""
+    configuration of `builder`; `asked` is told first. `remembered` gives the base image of the newest record for a
+    reference, for when the registry can't be reached; with `pull` the registry is asked first."""
 
     builder: str
     local_first: bool
     environment: Mapping[str, str]
     remembered: Callable[[str], BaseImage | None]
     pull: bool = False
+    asked: Callable[[], None] = lambda: None
 
     def resolve(self, reference: str, platform: str) -> BaseImage:
         """Never raises: an image that nobody knows has the identity ``""``, and what builds on it can't be foreseen."""
+        self.asked()
         if self.local_first and not self.pull:
             local = self._local(reference, platform)
             if local is not None:

@@ -17,6 +17,8 @@ from layercache_ci.engines.buildkit import history
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.command import build_words
+from layercache_ci.engines.buildkit.export import ALL_OF_IT
+from layercache_ci.engines.buildkit.follow import Follower
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
 from layercache_ci.engines.process import Running, launch
@@ -31,6 +33,7 @@ class Early:
     running: Running
     reached: Reached
     launched: float
+    exports: bool
 
 
 @dataclass(slots=True)
@@ -41,6 +44,9 @@ class EngineRun:
     builder: Builder
     metadata_file: Path | None
     launched: float | None = None
+    exports: bool = False
+    """Whether the engine that was started last was told to export its cache itself once its result is in place: it is
+    the first export of its transport."""
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
@@ -48,6 +54,9 @@ class EngineRun:
     """An engine is either started before `stop`, and ended by it, or not at all."""
     _unfollowed: Running | None = None
     _stopped: bool = False
+    _decided: threading.Event = field(default_factory=threading.Event)
+    _admitted: bool = False
+    _follower: Follower | None = None
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
@@ -61,18 +70,28 @@ class EngineRun:
                 return value
         return {}
 
-    def start_early(self, settings: BuildSettings, session: Session) -> None:
-        """Start the engine aside: it has its own things to do before it asks what was restored. Not where it has to
-        wait; what is wrong then shows when the plan is made."""
-        self._early = aside(partial(self._launch_early, settings, session))
+    def start_early(self, settings: BuildSettings, session: Session, *, exports: bool) -> None:
+        """Start the engine aside, once it is admitted: it has its own things to do before it asks what was restored.
+        Not where it has to wait; what is wrong then shows when the plan is made."""
+        self._early = aside(partial(self._launch_early, settings, session, exports=exports))
 
-    def start(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
+    def admit(self) -> None:
+        """There will be a plan, as far as that is known before a registry is asked: a build without one exports
+        nothing."""
+        self._admitted = True
+        self._decided.set()
+
+    def start(
+        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, exports: bool
+    ) -> Running:
         """The engine at work, `reached` being None where it builds without us. Raises EngineError."""
+        self._decided.set()  # what was not admitted by now has not been started
         early = None if self._early is None else self._early.result()
         self._early = None
         if early is None:
+            self.exports = exports and reached is not None
             return self._launch(settings, reached, cache_from)
-        self.launched, self._unfollowed = early.launched, None
+        self.launched, self.exports, self._unfollowed = early.launched, early.exports, None
         if not cache_from:
             with suppress(CacheError):
                 early.reached.transport.decline()
@@ -80,6 +99,8 @@ class EngineRun:
 
     def start_again(self, settings: BuildSettings, reached: Reached) -> Running:
         """Without a cache. Raises EngineError."""
+        self._read_no_more()
+        self.exports = False
         self._known = history.references(self._notes)
         return self._launch(settings, reached, ())
 
@@ -91,50 +112,69 @@ class EngineRun:
             context = Path(settings.context).absolute()
             reference = history.latest(self._known, self._notes, reached.builder.name, context)
         if reference is not None:
-            return history.replay(reference, reached.environment)
+            followed = None if self._follower is None else self._follower.progress(reference)
+            return followed or history.replay(reference, reached.environment)
         if ended_well:
             raise CacheError("buildx has no note of the build")
         return None
 
     def stop(self) -> None:
-        """End an engine that nobody came to follow."""
+        """End an engine that nobody came to follow, and whoever reads its history."""
+        self._read_no_more()
         with self._launching:
             self._stopped = True
         if self._unfollowed is not None:
             self._unfollowed.stop()
+
+    def _read_no_more(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+        self._follower = None
 
     @property
     def _notes(self) -> Path:
         """Where buildx notes each build that it begins (docker/buildx, localstate)."""
         return buildx_folder(self.machine) / "refs"
 
-    def _launch_early(self, settings: BuildSettings, session: Session) -> Early | None:
+    def _launch_early(self, settings: BuildSettings, session: Session, *, exports: bool) -> Early | None:
         early = None
         with suppress(Exception):
             reached = session.reached()
             cache_from = reached.transport.promise() if reached.builder == self.builder else ()
-            if cache_from:
+            self._decided.wait()
+            if cache_from and self._admitted:
                 with self._launching:
                     if not self._stopped:
-                        self._unfollowed = self._run(settings, reached, cache_from)
-                        early = Early(self._unfollowed, reached, time.monotonic())
+                        self._unfollowed = self._run(settings, reached, cache_from, exports=exports)
+                        early = Early(self._unfollowed, reached, time.monotonic(), exports)
         return early
 
     def _launch(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
         self.launched = self.launched or time.monotonic()
-        return self._run(settings, reached, cache_from)
+        return self._run(settings, reached, cache_from, exports=self.exports)
 
-    def _run(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
+    def _run(
+        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, exports: bool
+    ) -> Running:
         builder, environment = self.builder, self.machine.environment
+        cache_to: tuple[str, ...] = ()
         if reached is not None:
             builder, environment = reached.builder, reached.environment
+        if reached is not None and exports:
+            environment = {**environment, **ALL_OF_IT}
+            cache_to = (f"{reached.transport.cache_to(0)},ignore-error=true",)
         words = build_words(
             settings,
             builder=builder.name,
             environment=environment,
             cache_from=cache_from,
+            cache_to=cache_to,
             metadata=self.metadata_file,
             stands_in=builder.name != self.builder.name,
             attests=builder.attests,
         )
-        return launch(words, environment)
+        running = launch(words, environment)
+        if reached is not None:
+            context = Path(settings.context).absolute()
+            self._follower = Follower(self._notes, self._known, builder.name, context, reached.environment)
+        return running

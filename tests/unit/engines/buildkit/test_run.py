@@ -1,0 +1,145 @@
+"""How the engine is started, with a `docker` that notes what it was given."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layercache_ci.engines.buildkit.builders import Builder
+from layercache_ci.engines.buildkit.exporter import may_export
+from layercache_ci.engines.buildkit.run import EngineRun
+from layercache_ci.engines.buildkit.session import Reached
+from layercache_ci.settings import BuildSettings, Machine
+
+SETTINGS = BuildSettings(context="/nowhere")
+BUILDER = Builder(name="b", driver="remote", node="n", endpoint="unix:///s", version="v0.34.0", exports_cache=True)
+CACHE_TO = "--cache-to=type=registry,ref=r:0,mode=max,ignore-error=true"
+
+
+@dataclass
+class Transport:
+    """Of which only names are asked for."""
+
+    def cache_to(self, number: int) -> str:
+        return f"type=registry,ref=r:{number},mode=max"
+
+    def promise(self) -> tuple[str, ...]:
+        return ("type=registry,ref=promised",)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"asked for {name}")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    program = tmp_path / "docker"
+    program.write_text(f'#!/bin/sh\necho "$BUILDX_METADATA_PROVENANCE $*" >>{tmp_path}/asked\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    return Machine(environment=environment, uid=0, cpus=1, terminal=False)
+
+
+@pytest.fixture
+def reached(machine: Machine) -> Reached:
+    return Reached(BUILDER, Transport(), machine.environment)
+
+
+def last_words(folder: Path) -> list[str]:
+    return (folder / "asked").read_text().splitlines()[-1].split(" ")
+
+
+def test_a_build_exports_its_cache_where_it_was_told_to(tmp_path: Path, machine: Machine, reached: Reached) -> None:
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    assert run.start(SETTINGS, reached, (), exports=True).follow(on_line=lambda _: None, sink=None) == 0
+    run.stop()
+
+    provenance, *words = last_words(tmp_path)
+
+    assert provenance == "max"
+    assert [word for word in words if word.startswith("--cache-to")] == [CACHE_TO]
+
+
+@pytest.mark.parametrize("exports", [True, False])
+def test_one_that_runs_again_without_the_cache_does_not(
+    tmp_path: Path, machine: Machine, reached: Reached, *, exports: bool
+) -> None:
+    """What it came of is exported afterwards."""
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start(SETTINGS, reached, (), exports=exports).follow(on_line=lambda _: None, sink=None)
+    run.start_again(SETTINGS, reached).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    provenance, *words = last_words(tmp_path)
+
+    assert provenance == ""
+    assert not [word for word in words if word.startswith("--cache-to")]
+    assert not run.exports
+
+
+def test_nor_does_one_that_runs_without_us(tmp_path: Path, machine: Machine) -> None:
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start(SETTINGS, None, (), exports=True).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    assert not [word for word in last_words(tmp_path) if word.startswith("--cache-to")]
+
+
+def test_who_waits_for_the_save_has_the_build_export() -> None:
+    assert may_export(SETTINGS, BUILDER)
+    given = replace(SETTINGS, push=True, engine_options=("--provenance=max", "--cache-to", "type=inline"))
+    assert may_export(given, BUILDER)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"wait": False},
+        {"no_cache": True},
+        {"metadata_file": Path("theirs.json")},
+        {"engine_options": ("--metadata-file", "theirs.json")},
+        {"engine_options": ("--metadata-file=theirs.json",)},
+        {"engine_options": ("--no-cache-filter=one",)},
+        {"engine_options": ("--no-cache",)},
+        {"engine_options": ("--check",)},
+    ],
+)
+def test_who_does_not_or_wants_its_metadata_or_not_the_cache_has_not(change: dict[str, Any]) -> None:
+    assert not may_export(replace(SETTINGS, **change), BUILDER)
+
+
+@pytest.mark.parametrize(
+    ("version", "may"), [("v0.11.6", False), ("0.9.0", False), ("v0.12.0", True), ("28.5.2", True)]
+)
+def test_a_builder_that_would_fail_with_the_export_is_not_told_to(version: str, *, may: bool) -> None:
+    assert may_export(SETTINGS, replace(BUILDER, version=version)) is may
+
+
+class Begun:
+    """A session whose builder was reached."""
+
+    def __init__(self, reached: Reached) -> None:
+        self._reached = reached
+
+    def reached(self) -> Reached:
+        return self._reached
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_the_engine_starts_early_where_there_will_be_a_plan(
+    tmp_path: Path, machine: Machine, reached: Reached, *, planned: bool
+) -> None:
+    """Else it starts when it is followed, and exports nothing, as nothing could be saved."""
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start_early(SETTINGS, Begun(reached), exports=True)  # type: ignore[arg-type]
+    if planned:
+        run.admit()
+    run.start(SETTINGS, reached, ("type=registry,ref=r",), exports=False).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    (asked,) = (line for line in (tmp_path / "asked").read_text().splitlines() if "history" not in line)
+    assert run.exports == planned
+    assert (CACHE_TO in asked, "--cache-from=type=registry,ref=promised" in asked) == (planned, planned)
