@@ -19,6 +19,7 @@ from layercache_ci.engines.buildkit.daemon_images import demand_the_same
 from layercache_ci.engines.buildkit.export import Export
 from layercache_ci.engines.buildkit.exporter import Exporter, may_export
 from layercache_ci.engines.buildkit.images import Resolver
+from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
@@ -103,8 +104,9 @@ class Build:
 
     def begin(self) -> None:
         """Start the registry, and find out how the builder reaches it."""
-        self.session = begin(self.machine, self.builder, self.choice)
+        self.session = begin(self.machine, self.builder, self.choice, loads=may_pull(self.settings, self.builder))
         self._run.metadata_file = self.session.folder / "metadata.json"
+        self._run.pulls = self.choice.write is None
         if not self.machine.terminal and not self.settings.no_cache:
             self._run.start_early(self.settings, self.session, exports=self._may_export)
 
@@ -192,6 +194,7 @@ class Build:
 
     def _predict(self, plan: Plan) -> None:
         self._predictions = predict(plan, self.selection.depths, self.selection.offered)
+        self._run.pulls = self.choice.write is None or self._all_foreseen()
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
@@ -199,10 +202,14 @@ class Build:
         exports = self._may_export and self.plan_made is not None and not self._all_foreseen()
         running = self._run.start(self.settings, self._reached, self._cache_from, exports=exports)
         code = running.follow(on_line=None, sink=sink)
+        if self._run.pull is not None and not running.interrupted:
+            code = self._bring(self._run.pull, code, sink)
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
             self.warnings += [f"from the cache: {fault}" for fault in faults]
-            self._served = self._reached.transport.served()
+            served = self._reached.transport.served()
+            # engine and daemon may both have read a layer, and the daemon also what was built anew
+            self._served = {each.digest: min(served.get(each.digest, 0), each.size) for each in self.selection.blobs}
             self.bytes_restored = sum(self._served.values())
             if code and faults and not running.interrupted:
                 self.warnings.append("the build failed on a damaged cache and was run again without it")
@@ -226,6 +233,26 @@ class Build:
         """Whether there will be nothing to save, as far as we know."""
         return all(each in {"hit", None} for stage in self._predictions.values() for each in stage)
 
+    def _bring(self, pull: Pull, code: int, sink: BinaryIO | None) -> int:
+        """Have the daemon pull what the engine pushed to us, having ended with `code`. Where either failed, the engine
+        sends what it has by then as a tarball: the exit code of it all."""
+        fault: str | None = None
+        try:
+            if code:
+                fault = self._run.failed_export(self.settings, pull.reached)
+            else:
+                pull.bring(self._run.metadata_file, self.settings.iidfile)
+        except CacheError as error:
+            fault = None if code else str(error)
+        if fault is None:
+            return code
+        self.warnings.append(f"the image went into the daemon as a tarball: {fault}")
+        if not code:
+            with suppress(Exception):
+                self._look_back()  # the second build would only show what the first one left
+        again = self._run.start_again(self.settings, pull.reached, self._cache_from)
+        return again.follow(on_line=None, sink=sink)
+
     def _exporter(self) -> Exporter | None:
         reached, session = self._reached, self.session
         if self.plan_made is None or reached is None or session is None or self.choice.write is None:
@@ -241,9 +268,9 @@ class Build:
         )
 
     def _look_back(self) -> None:
-        """Learn from the builder what came of each step."""
+        """Learn from the builder what came of each step, once."""
         plan, reached = self.plan_made, self._reached
-        if plan is None or reached is None:
+        if plan is None or reached is None or self._seen is not None:
             return
         self._seen = None if self._code == 0 else {}
         progress = self._run.look_back(self.settings, reached, ended_well=self._code == 0)
@@ -255,6 +282,8 @@ class Build:
     def finish(self) -> None:
         """The engine has left the image where it belongs; what it is gets written down."""
         source, target = self._run.metadata_file, self.settings.metadata_file
+        if source is not None and self._reached is not None and self._reached.builder.name != self.builder.name:
+            as_of_the_daemons_own(self.settings, source)
         if source is not None and target not in {None, source}:
             try:
                 shutil.copyfile(source, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +32,15 @@ def build_words(
     environment: Mapping[str, str],
     cache_from: Iterable[str],
     metadata: Path | None,
+    pushed: str | None = None,
     stands_in: bool,
     attests: bool = False,
     cache_to: Iterable[str] = (),
 ) -> list[str]:
     """The user's build, to be run in `environment`. An empty `builder` leaves the choice to buildx; `attests` says
     whether the builder can attest anything. With `stands_in` the builder takes the place of the daemon's own, which
-    leaves every image in the daemon, without attestations, and lets a RUN use the host's network."""
+    leaves every image in the daemon, without attestations, and lets a RUN use the host's network. `pushed` is what
+    `--output` takes in place of all that the user's outputs and names are, for a result that the daemon pulls."""
     words = [*buildx(environment), "build", *_repeated("builder", [builder] if builder else [])]
     words += _inputs(settings, environment)
     outputs = settings.outputs
@@ -47,6 +50,8 @@ def build_words(
         words += ["--provenance=false"]
     elif attests and settings.provenance is not None:
         words += [f"--provenance={settings.provenance}"]
+    if pushed is not None:
+        settings, outputs = replace(settings, tags=(), load=False), (pushed,)
     words += _repeated("tag", settings.tags) + _repeated("output", outputs)
     words += _repeated("cache-from", cache_from) + _repeated("cache-to", cache_to)
     words += ["--push"] if settings.push else []

@@ -60,7 +60,7 @@ def shares_network(builder: Builder, machine: Machine) -> bool:
     if builder.network not in {None, "host"} or builder.nodes > 1 or builder.hostname != socket.gethostname():
         return False
     path = _address(builder, machine).removeprefix("unix://")
-    return path.startswith("/") and os.path.realpath(path) in _listening()
+    return path.startswith("/") and os.path.realpath(path) in listening()
 
 
 def reached(
@@ -165,7 +165,7 @@ def _ours(host: str) -> bool:
     return True
 
 
-def _listening() -> set[str]:
+def listening() -> set[str]:
     """The paths of this network namespace's listening Unix sockets."""
     try:
         lines = SOCKETS.read_text(errors="replace").splitlines()[1:]

@@ -19,6 +19,7 @@ from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.command import build_words
 from layercache_ci.engines.buildkit.export import ALL_OF_IT
 from layercache_ci.engines.buildkit.follow import Follower
+from layercache_ci.engines.buildkit.load import Pull, pull_of
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
 from layercache_ci.engines.process import Running, launch
@@ -50,6 +51,11 @@ class EngineRun:
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
+    pull: Pull | None = None
+    """How the daemon gets the result of the engine that was started last, where it is not sent a tarball."""
+    pulls: bool = False
+    """Whether the next engine's result may be pulled into the daemon: a result that nobody read whole is in the builder
+    for as long as its build is at work, and what was built upon it can't be exported any more afterwards."""
     _launching: threading.Lock = field(default_factory=threading.Lock)
     """An engine is either started before `stop`, and ended by it, or not at all."""
     _unfollowed: Running | None = None
@@ -97,12 +103,13 @@ class EngineRun:
                 early.reached.transport.decline()
         return early.running
 
-    def start_again(self, settings: BuildSettings, reached: Reached) -> Running:
-        """Without a cache. Raises EngineError."""
+    def start_again(self, settings: BuildSettings, reached: Reached, cache_from: tuple[str, ...] = ()) -> Running:
+        """Without a cache, or with this one, its result sent as a tarball. Raises EngineError."""
         self._read_no_more()
         self.exports = False
         self._known = history.references(self._notes)
-        return self._launch(settings, reached, ())
+        self.pulls = False
+        return self._launch(settings, reached, cache_from)
 
     def look_back(self, settings: BuildSettings, reached: Reached, *, ended_well: bool) -> Progress | None:
         """What came of each vertex; None where it failed before there was a build. Raises CacheError where the builder
@@ -117,6 +124,13 @@ class EngineRun:
         if ended_well:
             raise CacheError("buildx has no note of the build")
         return None
+
+    def failed_export(self, settings: BuildSettings, reached: Reached) -> str | None:
+        """Why what was built could not be exported; None where it was not even built. Raises CacheError."""
+        progress = self.look_back(settings, reached, ended_well=False)
+        vertices = () if progress is None else progress.vertices.values()
+        errors = (each.error for each in vertices if each.name.startswith("exporting to ") and each.state == "failed")
+        return next(errors, None)
 
     def stop(self) -> None:
         """End an engine that nobody came to follow, and whoever reads its history."""
@@ -135,6 +149,11 @@ class EngineRun:
     def _notes(self) -> Path:
         """Where buildx notes each build that it begins (docker/buildx, localstate)."""
         return buildx_folder(self.machine) / "refs"
+
+    def _pushed(self, settings: BuildSettings, reached: Reached | None) -> str | None:
+        """The engine's output where the daemon is to pull it, which is noted; None where it gets a tarball."""
+        self.pull = None if reached is None or not self.pulls else pull_of(settings, reached, self.builder)
+        return None if self.pull is None else self.pull.output
 
     def _launch_early(self, settings: BuildSettings, session: Session, *, exports: bool) -> Early | None:
         early = None
@@ -172,6 +191,7 @@ class EngineRun:
             metadata=self.metadata_file,
             stands_in=builder.name != self.builder.name,
             attests=builder.attests,
+            pushed=self._pushed(settings, reached),
         )
         running = launch(words, environment)
         if reached is not None:
