@@ -33,6 +33,12 @@ HEADERS: Final = 64 << 10
 TOO_MANY: Final = HEADERS + (1 << 10)
 """Bytes without an end of the headers with which cheroot surely comes to its limit: it reads and counts in pieces."""
 
+TLS: Final = b"\x16"
+"""What a TLS handshake begins with: BuildKit and Docker try one first on a registry that may do without, and go on
+without only where they are answered in plain HTTP."""
+
+NO_TLS: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 HALF_OPEN: Final = 256
 """Connections without a login whose headers are not here yet; of more, the oldest is closed. A builder's come in one
 piece."""
@@ -101,6 +107,11 @@ class Connection(HTTPConnection):
             return None
         finally:
             self.socket.settimeout(self._patience)
+        if here[:1] == TLS:
+            with suppress(OSError):
+                self.socket.recv(len(here))  # what is left unread would cut the answer off
+                self.socket.send(NO_TLS)
+            return None
         whole = b"\r\n\r\n" in here or len(here) == TOO_MANY
         if not whole and len(here) == self._seen:
             return None  # woken, and nothing new: the client has ended it

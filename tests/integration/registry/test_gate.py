@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_a_request_that_breaks_off_is_the_end_of_its_connection(registry: Regist
         client.sendall(HALF)
         client.shutdown(socket.SHUT_WR)
         assert said(client) == b""
+
+
+def test_who_tries_tls_first_is_told_that_there_is_none(registry: Registry) -> None:
+    """By what Go's client knows as plain HTTP: BuildKit on a bridge, and Docker, go on without TLS only then."""
+    outgoing = ssl.MemoryBIO()
+    handshake = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a")
+    with suppress(ssl.SSLWantReadError):
+        handshake.do_handshake()
+    hello = outgoing.read().replace(b"\n", b"-")  # as one in some hundred has no end of a line
+    with reach(registry) as client:
+        client.sendall(hello)
+        assert said(client).startswith(b"HTTP/1.1 400 ")
 
 
 def test_headers_may_come_byte_by_byte_and_requests_together(registry: Registry) -> None:
