@@ -13,6 +13,9 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_HASHES PIP_CONSTRAI
 	PIP_NO_DEPS PIP_NO_BINARY PIP_ONLY_BINARY PIP_DRY_RUN PIP_IGNORE_INSTALLED PIP_NO_BUILD_ISOLATION PIP_PYTHON \
 	PIP_REQUIRE_VIRTUALENV PYTHONHOME PYTHONPATH
 
+# Where Python may not keep what it compiled, each of the thousands of `layercache` that the tests start compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 python := .venv/bin/python
 pytest := $(python) -m pytest
 parallel := --numprocesses auto --dist worksteal
