@@ -43,17 +43,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Emptied engines and a registry with base images; a test that can't have them fails."""
-    with open_lab() as opened:
+    with open_lab(in_memory=True) as opened:
         yield opened
 
 
 @pytest.fixture
 def make_engine(lab: Lab) -> Iterator[MakeEngine]:
-    """Makes emptied engines by name (see tests.lab.engines.KINDS); their storage goes with the test."""
+    """Makes emptied engines by name (see tests.lab.engines.KINDS), for builds of a few megabytes; their storage goes
+    with the test."""
+    with _making(lab.small_engine) as make:
+        yield make
+
+
+@pytest.fixture
+def make_large_engine(lab: Lab) -> Iterator[MakeEngine]:
+    """The same for builds of any size."""
+    with _making(lab.engine) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def _making(new: MakeEngine) -> Iterator[MakeEngine]:
     with contextlib.ExitStack() as made:
 
         def make(name: str) -> Engine:
-            engine = lab.engine(name)
+            engine = new(name)
             made.callback(engine.remove)
             return engine
 

@@ -44,7 +44,7 @@ def build(lab: Lab, engine: Engine, store: Path, app: Path, *options: str) -> st
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.timeout(1800)
-def test_only_what_depends_on_a_change_is_built(lab: Lab, make_engine: MakeEngine, name: str) -> None:
+def test_only_what_depends_on_a_change_is_built(lab: Lab, make_large_engine: MakeEngine, name: str) -> None:
     store = lab.scratch()
     store.chmod(0o777)
 
@@ -54,7 +54,7 @@ def test_only_what_depends_on_a_change_is_built(lab: Lab, make_engine: MakeEngin
         return folder
 
     def run(folder: Path, *options: str) -> str:
-        return build(lab, make_engine(name), store, folder, *options)
+        return build(lab, make_large_engine(name), store, folder, *options)
 
     cold, source_changed, version_changed, requirements_changed = (
         BUILDKIT_STEPS if name in BUILDKIT else CONTAINERS_STEPS

@@ -31,7 +31,7 @@ class Containers:
         for part in ("bin", "tmp"):
             (folder / part).mkdir()
         for program in PROGRAMS:
-            _write_wrapper(folder / "bin" / program, program, paths if self.sid else None)
+            _write_wrapper(folder, program, paths if self.sid else None)
         environment = {
             **os.environ,
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -58,15 +58,17 @@ class Containers:
         return Engine(name, self.program, folder, MappingProxyType(environment), registry, prefix, layercache)
 
 
-def _write_wrapper(wrapper: Path, program: str, other: LabPaths | None) -> None:
-    """This machine's program, or the one of the other tree in a mount namespace that lives as long as it runs."""
+def _write_wrapper(folder: Path, program: str, other: LabPaths | None) -> None:
+    """This machine's program, or the one of the other tree in a mount namespace that lives as long as it runs; in a
+    folder that may lie on a file system of its own."""
     if other is None:
         command = f'exec /usr/bin/{program} "$@"'
     else:
         if not other.sid.is_dir():
             raise RuntimeError(f"{other.sid} is not there: make lab sets it up")
-        shared = dict.fromkeys(map(str, (Path("/tmp"), Path(LARGE), CHECKOUT, other.folder)))
+        shared = dict.fromkeys(map(str, (Path("/tmp"), Path(LARGE), folder.parent, CHECKOUT, other.folder)))
         enter = [str(CHECKOUT / "tests/lab/in-root"), str(other.sid), ":".join(shared), program]
         command = f'exec unshare --mount --propagation private {shlex.join(enter)} "$@"'
+    wrapper = folder / "bin" / program
     wrapper.write_text(f"#!/bin/sh\n{command}\n")
     wrapper.chmod(0o755)
