@@ -22,10 +22,13 @@ from tests.lab.engine import Engine, call
 from tests.lab.network import guest, open_bridge
 from tests.lab.paths import CHECKOUT, LabPaths
 from tests.lab.registry import serve
+from tests.lab.run import run
 
 BUILDER: Final = "lab"
 ENTITLED: Final = ("--allow-insecure-entitlement", "security.insecure", "--allow-insecure-entitlement", "network.host")
 """What docker/setup-buildx-action starts every builder with."""
+CLASSIC_STORE: Final = ("image", "overlay2")
+"""The folders of a daemon's data that the classic image store consists of."""
 PLUGINS: Final = "usr/libexec/docker/cli-plugins"
 SOCKET: Final = "/SOCKET"
 """Stands for that of a buildkitd."""
@@ -85,9 +88,12 @@ class Client:
         instances.mkdir()
         (instances / BUILDER).write_text(_remote_builder(self.paths.docker).replace(SOCKET, str(socket)))
 
-    def dockerd(self, *options: str, containerd: bool) -> Path:
-        """Starts a Docker daemon with that image store; its socket."""
+    def dockerd(self, *options: str, containerd: bool, images: Path | None = None) -> Path:
+        """Starts a Docker daemon with that image store, and what the data of another say of images; its socket."""
         folder = self.scratch("d")  # short: the names of sockets below it end at 107 bytes
+        if images is not None:
+            data = self.scratch("d/data")
+            run(["cp", "--archive", "--reflink=auto", *(images / part for part in CLASSIC_STORE), data])
         docker, socket, settings, log = self.paths.docker, folder / "s", folder / "daemon.json", folder / "log"
         settings.write_text(json.dumps({"features": {"containerd-snapshotter": containerd}}))
         environment = {**os.environ, "PATH": f"{docker}/usr/bin:{docker}/usr/sbin:{os.environ['PATH']}"}
@@ -145,6 +151,14 @@ def _remote_builder(docker: Path) -> str:
         return (folder / "instances" / BUILDER).read_text()
 
 
+def new_client(name: str, paths: LabPaths, folder: Path, registry: str, stack: contextlib.ExitStack) -> Client:
+    """A client in a new folder."""
+    for part in ("bin", "tmp", "home", "docker", "buildx"):
+        (folder / part).mkdir()
+    (folder / "bin/docker").symlink_to(paths.docker / "usr/bin/docker")
+    return Client(name, paths, folder, registry, stack)
+
+
 def remote(client: Client) -> Engine:
     """A buildkitd on this machine's network, and a builder with the remote driver; no Docker daemon at all."""
     environment = client.environment(BUILDER, None)
@@ -173,9 +187,19 @@ def _bridged(client: Client) -> tuple[Path, str]:
     """A daemon with the classic store and the image of a builder, on a bridge; its socket, and the mirror there."""
     bridge = client.stack.enter_context(open_bridge())
     mirror = client.mirror(bridge.gateway)
-    socket = client.dockerd("--bridge", bridge.name, "--insecure-registry", mirror, containerd=False)
-    client.docker(client.environment(None, socket), "load", "--input", client.paths.builder_image / "image.tar")
-    return socket, mirror
+    images = _loaded(client.paths, client.folder.parent)
+    options = ("--bridge", bridge.name, "--insecure-registry", mirror)
+    return client.dockerd(*options, containerd=False, images=images), mirror
+
+
+@functools.cache
+def _loaded(paths: LabPaths, session: Path) -> Path:
+    """The data of a daemon that has loaded the image of a builder, which takes some times as long as to copy them."""
+    with contextlib.ExitStack() as stack:
+        client = new_client("loaded", paths, Path(tempfile.mkdtemp(prefix="loaded-", dir=session)), "", stack)
+        socket = client.dockerd("--bridge", "none", containerd=False)
+        client.docker(client.environment(None, socket), "load", "--input", paths.builder_image / "image.tar")
+    return client.folder / "d/data"
 
 
 def docker_classic(client: Client) -> Engine:

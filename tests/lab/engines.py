@@ -24,11 +24,8 @@ def _with(make: Callable[[buildkit.Client], Engine]) -> Make:
     def of_client(name: str, paths: LabPaths, folder: Path, registry: str) -> Engine:
         if not paths.builder_image.is_dir():
             raise RuntimeError(f"{paths.builder_image} is not there: make lab sets it up")
-        for part in ("bin", "tmp", "home", "docker", "buildx"):
-            (folder / part).mkdir()
-        (folder / "bin/docker").symlink_to(paths.docker / "usr/bin/docker")
         with contextlib.ExitStack() as stack:
-            return make(buildkit.Client(name, paths, folder, registry, stack))
+            return make(buildkit.new_client(name, paths, folder, registry, stack))
 
     return of_client
 
