@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -227,13 +228,15 @@ def test_a_builder_that_does_not_answer_fails_as_it_does_without_us(make_engine:
     engine = make_engine("remote")
     engine.run("buildx", "create", "--name=gone", "--driver=remote", f"unix://{engine.folder}/gone.sock")
     (engine.folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    plain = engine.plain("--builder=gone", engine.folder, check=False)
-    ours = engine.build("--builder=gone", engine.folder, check=False)
+    doctor = [*engine.layercache, "doctor", "--builder=gone"]
+    with ThreadPoolExecutor() as pool:  # each waits for it, and for long
+        plainly = pool.submit(engine.plain, "--builder=gone", engine.folder, check=False)
+        cached = pool.submit(engine.build, "--builder=gone", engine.folder, check=False)
+        asked = pool.submit(call, doctor, engine.environment, check=False, cwd=engine.folder)
+    plain, ours, said = plainly.result(), cached.result(), asked.result()
     assert ours.returncode == plain.returncode != 0
     assert plain.stderr.splitlines()[-1] in ours.stderr
     assert "layercache: warning: built without the cache: " in ours.stderr
-    doctor = [*engine.layercache, "doctor", "--builder=gone"]
-    said = call(doctor, engine.environment, check=False, cwd=engine.folder)
     assert said.returncode == 1
     assert "BAD  buildkit: " in said.stdout
 
