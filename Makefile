@@ -16,6 +16,9 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_HASHES PIP_CONSTRAI
 # Where Python may not keep what it compiled, each of the thousands of `layercache` that the tests start compiles anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# The lab's set-up waits for the network and the disk while linters compute.
+MAKEFLAGS += --jobs=2
+
 python := .venv/bin/python
 pytest := $(python) -m pytest
 parallel := --numprocesses auto --dist worksteal

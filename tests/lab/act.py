@@ -22,10 +22,8 @@ from tests.lab.paths import LARGE, LabPaths
 from tests.lab.programs import find_program, install_go_programs
 from tests.lab.removal import clear
 
-GO_PROGRAMS: Final = MappingProxyType({
-    "act": "github.com/nektos/act@v0.2.89",
-    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
-})  # fmt: skip
+ACT: Final = "github.com/nektos/act@v0.2.89"
+ACTIONLINT: Final = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 FOREIGN: Final = ("ACTIONS_", "GITHUB_", "RUNNER_", "INPUT_", "STATE_")
 """How variables begin that a runner around us would have set: act passes on what it finds."""
 
@@ -84,8 +82,13 @@ class Ran:
 
 
 def install_act(paths: LabPaths) -> None:
-    """act and actionlint, where they are not there yet."""
-    install_go_programs(paths, GO_PROGRAMS)
+    """act, where it is not there yet."""
+    install_go_programs(paths, {"act": ACT})
+
+
+def install_actionlint(paths: LabPaths) -> None:
+    """What reads workflows, where it is not there yet."""
+    install_go_programs(paths, {"actionlint": ACTIONLINT})
 
 
 def run_workflow(

@@ -16,16 +16,17 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from tests.lab.act import install_act
+from tests.lab.act import install_act, install_actionlint
 from tests.lab.base_images import make_base_images
-from tests.lab.install_buildkit import install_buildkit
+from tests.lab.install_buildkit import build_buildkit, make_builder_image, unpack_docker
 from tests.lab.paths import CHECKOUT, USER, LabPaths
 from tests.lab.programs import find_program
 from tests.lab.run import CommandFailed, run, say
-from tests.lab.s3 import install_s3
+from tests.lab.s3 import install_rclone, install_s3
 
 PACKAGES: Final = (
     "buildah", "busybox-static", "ca-certificates", "containernetworking-plugins", "debootstrap", "docker-registry",
@@ -163,21 +164,39 @@ def install_linters(paths: LabPaths) -> None:
     """actionlint, and Go where it has to be compiled and there is none."""
     if find_program("actionlint", paths) is None:
         install_go(paths)
-        install_act(paths)
+        install_actionlint(paths)
 
 
 def install(paths: LabPaths) -> None:
-    """Everything."""
+    """Everything. What waits for the network and the disk goes on beside the compiler, which takes all cores."""
     install_packages()
-    install_go(paths)
-    install_node(paths)
-    debootstrap("sid", paths.sid, SID_PACKAGES)
+    with ThreadPoolExecutor() as pool:
+        base_images = pool.submit(_install_base_images, paths)
+        others = [
+            pool.submit(debootstrap, "sid", paths.sid, SID_PACKAGES),
+            pool.submit(unpack_docker, paths),
+            pool.submit(make_user),
+            pool.submit(install_node, paths),
+            pool.submit(install_rclone, paths),
+        ]
+        install_go(paths)
+        build_buildkit(paths)
+        others.append(pool.submit(_install_builder, paths, base_images))
+        install_s3(paths)
+        install_act(paths)
+        install_actionlint(paths)
+        for part in others:
+            part.result()
+
+
+def _install_base_images(paths: LabPaths) -> None:
     debootstrap("bookworm", paths.bookworm)
-    make_user()
     make_base_images(paths)
-    install_s3(paths)
-    install_act(paths)
-    install_buildkit(paths)
+
+
+def _install_builder(paths: LabPaths, base_images: Future[None]) -> None:
+    base_images.result()
+    make_builder_image(paths)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.lab.configuration import write_configuration
 from tests.lab.paths import CHECKOUT, LARGE, LabPaths
+from tests.lab.programs import STRIPPED, run_go
 from tests.lab.registry import copy_data, serve
 from tests.lab.run import run, say
 
@@ -32,13 +33,6 @@ COPY buildkitd buildctl buildkit-runc /usr/bin/
 ENTRYPOINT ["buildkitd"]
 """
 """Small, since every daemon of a test loads it."""
-
-
-def install_buildkit(paths: LabPaths) -> None:
-    """All of it; the base images must be there."""
-    unpack_docker(paths)
-    build_buildkit(paths)
-    make_builder_image(paths)
 
 
 @contextlib.contextmanager
@@ -87,16 +81,13 @@ def build_buildkit(paths: LabPaths) -> None:
     if paths.buildkit.is_dir():
         return
     say(f"lab: BuildKit {BUILDKIT} from its source")
-    go = shutil.which("go", path=f"{os.environ['PATH']}{os.pathsep}{paths.bin}") or "go"
     with complete_when_there(paths.buildkit) as folder:
-        flags = f"-s -w -X github.com/moby/buildkit/version.Version={BUILDKIT}"
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-        argv = [go, "build", "-trimpath", "-ldflags", flags, "-o", f"{folder}/", "tool"]
-        run(argv, cwd=CHECKOUT / "tests/lab/buildkitd", env=environment)
+        flags = f"{STRIPPED} -X github.com/moby/buildkit/version.Version={BUILDKIT}"
+        run_go("build", "-ldflags", flags, "-o", f"{folder}/", "tool", cwd=CHECKOUT / "tests/lab/buildkitd")
 
 
 def make_builder_image(paths: LabPaths) -> None:
-    """The image of a builder as an archive for `docker load`."""
+    """The image of a builder as an archive for `docker load`; the base images and BuildKit must be there."""
     if paths.builder_image.is_dir():
         return
     say("lab: the image of a builder")

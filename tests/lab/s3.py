@@ -45,13 +45,18 @@ class S3Server:
 
 
 def install_s3(paths: LabPaths) -> None:
-    """The programs that are not there yet, into the lab's bin: some three minutes of compiling."""
+    """MinIO and the Versity gateway, where they are not there yet: some three minutes of compiling."""
     install_go_programs(paths, GO_PROGRAMS)
+
+
+def install_rclone(paths: LabPaths) -> None:
+    """rclone, where it is not there yet."""
     if find_program("rclone", paths) is None:
         say("lab: rclone from PyPI")
         folder = paths.folder / "rclone"
         venv.create(folder, with_pip=True, clear=True)
         run([folder / "bin/pip", "install", "--require-hashes", "-r", CHECKOUT / "requirements/rclone.txt"])
+        paths.bin.mkdir(exist_ok=True)
         link = paths.bin / "rclone"
         link.unlink(missing_ok=True)
         link.symlink_to(folder / "bin/rclone")

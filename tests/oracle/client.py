@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.lab.programs import STRIPPED, run_go
 
 HERE = Path(__file__).parent
 
@@ -22,15 +23,12 @@ class Oracle:
     """One running oracle process; a context manager."""
 
     def __init__(self) -> None:
-        go = shutil.which("go")
-        if go is None:
-            raise RuntimeError("go is not on PATH: tests/lab/install puts it there (make test calls it)")
         # a program for each process: several may run the tests at once
         self._folder = tempfile.TemporaryDirectory(prefix="layercache-oracle-")
         program = f"{self._folder.name}/oracle"
         with Path(__file__).open() as guard:  # not go.mod: go locks that itself
             fcntl.flock(guard, fcntl.LOCK_EX)  # who comes second finds it compiled
-            subprocess.run([go, "build", "-o", program, "."], cwd=HERE, check=True)
+            run_go("build", "-ldflags", STRIPPED, "-o", program, ".", cwd=HERE)
         self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layercache_ci.registry.client import Registry
+from tests.lab.programs import STRIPPED, run_go
 
 PROGRAM = "github.com/opencontainers/distribution-spec/conformance"
 MODULE = Path(__file__).parents[2] / "oracle/conformance"
@@ -26,11 +27,8 @@ LEFT_OUT = {
 
 @pytest.fixture(scope="module")
 def conformance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    go = shutil.which("go")
-    if go is None:
-        raise RuntimeError("go is not on PATH: tests/lab/install puts it there (make test calls it)")
     folder = tmp_path_factory.mktemp("conformance")
-    subprocess.run([go, "build", "-o", folder / "conformance", PROGRAM], cwd=MODULE, check=True)
+    run_go("build", "-ldflags", STRIPPED, "-o", str(folder / "conformance"), PROGRAM, cwd=MODULE)
     yield folder / "conformance"
     shutil.rmtree(folder)
 
