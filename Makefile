@@ -21,7 +21,8 @@ MAKEFLAGS += --jobs=2
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
-parallel := --numprocesses auto --dist worksteal
+WORKERS ?= auto
+parallel := --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: help
 help:
