@@ -22,7 +22,7 @@ from layercache_ci.store.model import Step, StepRecord
 from layercache_ci.store.verified import copy
 
 WORKERS: Final = 4
-"""Blobs at once: what rclone does too."""
+"""Blobs at once, when they are restored the largest first: as the cache for a distant builder does, and rclone here."""
 KEY: Final = "b" * 64
 """Of the only step."""
 _BUFFER: Final = 1 << 20
@@ -40,7 +40,7 @@ def restore(store: Store, folder: Path) -> None:
     match = store.lookup("benchmark", [KEY])
     if match is None:
         raise SystemExit("there is nothing to restore")
-    blobs = [layer.blob for layer in match.record.chain[0].layers]
+    blobs = sorted((layer.blob for layer in match.record.chain[0].layers), key=lambda blob: blob.size, reverse=True)
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(partial(_get, store, folder), blobs))
 

@@ -75,7 +75,8 @@ def write_blobs(folder: Path, count: int) -> int:
 
 
 def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> Iterator[Transfer]:
-    """Each of the STORES that are named, saving and restoring; both clients in turn, each round on an empty store."""
+    """Each of the STORES that are named, saving and restoring; both clients in turn, each round on an empty store. The
+    server is a new one each time: who comes first, and finds it cold, takes turns too."""
     source = scratch / BLOBS
     size = write_blobs(source, count)
     for name, peer, clients in (STORES[store] for store in stores):
@@ -85,10 +86,11 @@ def measured(scratch: Path, stores: Sequence[str], count: int, rounds: int) -> I
             folder = scratch / f"round-{number}"
             folder.mkdir()
             with clients(folder) as (ours, theirs):
-                for client, of_saving, of_restoring in (
+                turns = [
                     (ours, saving.ours, restoring.ours),
                     (theirs, saving.theirs, restoring.theirs),
-                ):
+                ]
+                for client, of_saving, of_restoring in reversed(turns) if number % 2 else turns:
                     cost, saved_peak = run(client, "save", source, folder)
                     of_saving.append(cost)
                     cost, restored_peak = run(client, "restore", folder / "restored", folder)
@@ -107,7 +109,9 @@ def run(client: Client, verb: str, files: Path, folder: Path) -> tuple[Cost, int
         files.mkdir()
     argv, environment = client(verb, files)
     log = folder / "log"
-    cost = measure(argv, {**os.environ, **environment}, log)
+    # an installed layercache is compiled, and does not do that anew each time
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    cost = measure(argv, {**inherited, **environment}, log)
     last = (log.read_text().split() or [""])[-1]
     return cost, int(last) if last.isdigit() else 0
 
@@ -144,7 +148,8 @@ def s3(folder: Path) -> Iterator[tuple[Client, Client]]:
 
         def command(verb: str, files: Path) -> tuple[Sequence[str], Mapping[str, str]]:
             ends = [str(files), f"lab:{BUCKET}/theirs"]
-            words = [rclone, "copy", f"--transfers={WORKERS}", *(ends if verb == "save" else reversed(ends))]
+            how = [f"--transfers={WORKERS}", *([] if verb == "save" else ["--order-by=size,descending"])]
+            words = [rclone, "copy", *how, *(ends if verb == "save" else reversed(ends))]
             return words, environment
 
         yield layercache(choice, {}), command

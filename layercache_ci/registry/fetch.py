@@ -18,6 +18,7 @@ from typing import Final
 
 from layercache_ci.errors import BlobDamaged, CacheError
 from layercache_ci.layers.model import Descriptor
+from layercache_ci.store.folder import write_all
 
 PIECE: Final = 4 << 20
 """Bytes fetched by one request: whole blocks of the store."""
@@ -66,9 +67,9 @@ class Fetch:
 
     def put(self, index: int, data: bytes) -> bool:
         """False where the blob is whole by it, and is another one."""
-        with self._part.open("r+b") as file:
+        with self._part.open("r+b", buffering=0) as file:
             file.seek(index * PIECE)
-            file.write(data)
+            write_all(file, memoryview(data))
         with self._changed:
             self._arrived.add(index)
             if index < self.count - 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -76,12 +75,12 @@ def _open_github(rest: str, choice: StoreChoice, environment: Mapping[str, str])
 def _open_s3(rest: str, choice: StoreChoice, _: Mapping[str, str]) -> Store:
     from layercache_ci.aside import aside  # noqa: PLC0415 - as above
     from layercache_ci.store.s3 import S3Store  # noqa: PLC0415 - as above
-    from layercache_ci.store.s3_connection import Connection  # noqa: PLC0415 - as above
+    from layercache_ci.store.s3_connection import Connection, load_client  # noqa: PLC0415 - as above
     from layercache_ci.store.s3_settings import S3Settings  # noqa: PLC0415 - as above
 
     connection = Connection(S3Settings.parse(rest, choice.s3))
     # botocore takes a quarter of a second, in which the engine is asked, or the registry is
-    aside(lambda: import_module("layercache_ci.store.s3_client"))
+    aside(load_client)
     return S3Store(connection, folder=choice.folder / "s3", scopes=choice.scopes, max_size=choice.max_size)
 
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from layercache_ci.aside import Pool, aside
 from layercache_ci.errors import StoreUnavailable
+from layercache_ci.store.loading import loading
+from layercache_ci.store.parts import Buffers
 from layercache_ci.store.s3_settings import S3Settings
 from layercache_ci.store.sending import BodyFile
 
@@ -35,8 +37,6 @@ THREADS: Final = 16
 
 UPLOAD_PART: Final = 8 << 20
 """Bytes of a part of an upload; each thread holds one."""
-READ: Final = 1 << 20
-"""Bytes that are read of a body at a time where it goes into given memory: urllib3 reads them elsewhere first."""
 MOST_PARTS: Final = 10_000
 _BODY_ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
@@ -76,6 +76,12 @@ class Piece:
     """Bytes that were put into the memory that was given; `data` is empty then."""
 
 
+def load_client() -> None:
+    """What it takes to make one: a fifth of a second's imports."""
+    with loading():
+        from layercache_ci.store import s3_client  # noqa: F401, PLC0415 - botocore takes its time
+
+
 class Connection:
     """One client for all threads. Making one reads nothing and asks nobody."""
 
@@ -91,6 +97,7 @@ class Connection:
     def _begin(self) -> None:
         """A process that was forked has its parent's locks and pools, but none of the threads behind them."""
         self._lock = threading.Lock()
+        self._buffers = Buffers(UPLOAD_PART)
         self._client: S3Client | None = None
         self.__dict__.pop("_pool", None)
 
@@ -102,7 +109,7 @@ class Connection:
         return self._client
 
     def _make(self) -> S3Client:
-        with self.faults():
+        with loading(), self.faults():
             from layercache_ci.store.s3_client import make_client  # noqa: PLC0415 - botocore takes its time
 
             client = make_client(self.settings)
@@ -179,7 +186,8 @@ class Connection:
             begun = self.client.create_multipart_upload(**place, **self._encryption, **self._checksums)
             place["UploadId"] = begun["UploadId"]
             try:
-                send = partial(self._send_part, place, file, length)
+                buffers = self._buffers if length == UPLOAD_PART else Buffers(length)
+                send = partial(self._send_part, place, file, size, buffers)
                 sent = [self.submit(send, number) for number in range(-(-size // length))]
                 parts = _results(sent)
                 self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
@@ -189,9 +197,14 @@ class Connection:
                 wait([given_up], None if isinstance(error, Exception) else _LAST_WORD)
                 raise
 
-    def _send_part(self, place: Any, file: int, length: int, number: int) -> Any:
-        body: Any = BodyFile(read_at(file, number * length, length))
-        sent: Any = self.client.upload_part(**place, PartNumber=number + 1, Body=body)
+    def _send_part(self, place: Any, file: int, size: int, buffers: Buffers, number: int) -> Any:
+        start, buffer = number * buffers.size, buffers.take()
+        try:
+            view = memoryview(buffer)[: min(buffers.size, size - start)]
+            body: Any = BodyFile(view[: read_into(file, view, start)])
+            sent: Any = self.client.upload_part(**place, PartNumber=number + 1, Body=body)
+        finally:
+            buffers.give(buffer)
         checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
         return {"PartNumber": number + 1, "ETag": sent["ETag"], **checksums}
 
@@ -297,15 +310,12 @@ class Connection:
             self.calls[model.name] += 1
 
 
-def read_at(file: int, start: int, length: int) -> bytearray:
-    """So many bytes of an open file, fewer only where it ends. Raises OSError."""
-    data = bytearray(length)
-    view, at = memoryview(data), 0
-    while at < length and (count := os.preadv(file, [view[at:]], start + at)):
+def read_into(file: int, view: memoryview, start: int) -> int:
+    """How many bytes of an open file came: fewer than there is room for only where it ends. Raises OSError."""
+    at = 0
+    while at < len(view) and (count := os.preadv(file, [view[at:]], start + at)):
         at += count
-    view.release()
-    del data[at:]
-    return data
+    return at
 
 
 def _results(parts: Sequence[Future[R]]) -> list[R]:
@@ -340,11 +350,18 @@ def _piece(answer: GetObjectOutputTypeDef, start: int, length: int | None, into:
 
 def _fill(view: memoryview, body: Any) -> int:
     """How much of `view` was filled: less than all only where the body ends."""
-    at = 0
-    while at < len(view) and (count := body.readinto(view[at : at + READ])):
-        at += count
-    body.close()
-    return at
+    from botocore.exceptions import ReadTimeoutError, ResponseStreamingError  # noqa: PLC0415 - as above
+    from urllib3 import exceptions as http  # noqa: PLC0415 - as above
+
+    from layercache_ci.store.receiving import receive  # noqa: PLC0415 - as above
+
+    with body as response:
+        try:
+            return receive(response, view)
+        except http.ReadTimeoutError as error:
+            raise ReadTimeoutError(endpoint_url="", error=error) from error
+        except http.HTTPError as error:
+            raise ResponseStreamingError(error=error) from error
 
 
 def _begin_anew(connection: weakref.ref[Connection]) -> None:

@@ -12,7 +12,7 @@ PIECE: Final = 64 << 10
 class Body:
     """What is sent, in pieces, and from its start as often as somebody asks."""
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data)
 
     def __len__(self) -> int:
@@ -25,7 +25,7 @@ class Body:
 class BodyFile(Body):
     """The same as a file, which botocore demands; none of it is copied."""
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         super().__init__(data)
         self._at = 0
 

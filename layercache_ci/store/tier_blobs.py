@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.blocks import BLOCK
+from layercache_ci.store.folder import AT_ONCE
 from layercache_ci.store.model import BlobWriter
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Pieces:
                 part = self._parts[descriptor.digest] = _Part(self._folder, -(-descriptor.size // BLOCK))
             view, at = memoryview(data), offset
             while view:
-                written = os.pwrite(part.file.fileno(), view, at)
+                written = os.pwrite(part.file.fileno(), view[:AT_ONCE], at)
                 view, at = view[written:], at + written
             part.missing -= set(range(offset // BLOCK, -(-end // BLOCK)))
             if part.missing:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER: Final = 256 << 10
+"""Bytes that are hashed and written at once."""
 
 
 class Pieces(Protocol):

@@ -154,9 +154,12 @@ class LayoutTransport:
 
     def offer(self, chosen: Selection, store: Store) -> tuple[str, ...]:
         """Every blob is fetched and verified first: one that is listed and then not good would fail the build."""
+        # the largest first, or one of them goes on alone when all others are there
+        blobs = sorted(chosen.blobs, key=lambda blob: blob.size, reverse=True)
         with ThreadPoolExecutor(self.workers) as pool:
-            whole = list(pool.map(lambda blob: self._fetch(blob, store), chosen.blobs))
-        fetched = [blob.digest for blob, good in zip(chosen.blobs, whole, strict=True) if good]
+            whole = pool.map(lambda blob: self._fetch(blob, store), blobs)
+            good = {blob.digest for blob, came in zip(blobs, whole, strict=True) if came}
+        fetched = [blob.digest for blob in chosen.blobs if blob.digest in good]
         descriptors = {digest: chosen.descriptors[digest] for digest in fetched}
         if not descriptors:
             return ()

@@ -19,16 +19,19 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from layercache_ci.errors import BlobDamaged, BlobNotFound, StoreUnavailable
+from layercache_ci.store.folder import AT_ONCE
 from layercache_ci.store.github.client import Client, Found
 from layercache_ci.store.github.http import Http, failure
 from layercache_ci.store.github.pack import PREAMBLE, Head, head_size, read_head
 from layercache_ci.store.model import RECENT
+from layercache_ci.store.receiving import receive
 
 WINDOW: Final = 256 << 10
 """Bytes of an entry that are read at once to get at its head."""
 
 _ATTEMPTS: Final = 4
-_PIECE: Final = 1 << 20
+_WHOLE: Final = 200
+_PART: Final = 206
 _SPAN: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -104,6 +107,14 @@ class Entries:
             return window[offset : offset + length]
         return self._fetch(key, offset, length)
 
+    def read_into(self, into: memoryview, key: str, offset: int) -> int:
+        """As `read`, as many bytes as there is room for; says how many that are."""
+        window = self._windows.get(key, b"")
+        if offset + len(into) > len(window):
+            return self._fetch_into(into, key, offset)
+        into[:] = window[offset : offset + len(into)]
+        return len(into)
+
     def forget(self, key: str) -> None:
         """It was found to be gone."""
         self._urls.pop(key, None)
@@ -127,55 +138,59 @@ class Entries:
             return found.url
 
     def _fetch(self, key: str, offset: int, length: int, *, short: bool = False) -> bytes:
+        data = bytearray(length)
+        with memoryview(data) as view:
+            return bytes(view[: self._fetch_into(view, key, offset, short=short)])
+
+    def _fetch_into(self, into: memoryview, key: str, offset: int, *, short: bool = False) -> int:
         """`short`: fewer bytes will do where the entry ends."""
         renewed = False
         for _ in range(_ATTEMPTS):
             url = self._url(key)
             if key in self._whole or urlsplit(url).netloc in self._without_ranges:
-                answer: bytes | int | None = self._from_whole(key, url, offset, length)
+                answer: tuple[int, int | None] = _PART, self._from_whole(into, key, url, offset)
             else:
-                answer = self._ask(url, offset, length)
-            if isinstance(answer, bytes):
-                if len(answer) < length and not short:
+                answer = self._ask(into, url, offset)
+            status, count = answer
+            if status == _PART and count is not None:
+                if count < len(into) and not short:
                     raise BlobDamaged(f"the cache entry {key} is shorter than it should be")
-                return answer
-            if answer in (401, 403) and not renewed:
+                return count
+            if status in (401, 403) and not renewed:
                 renewed = True
                 self._urls.pop(key, None)
-            elif answer == 404:
+            elif status == 404:
                 self.forget(key)
                 raise BlobNotFound(f"the cache entry {key} is gone")
-            elif answer is not None:
-                raise StoreUnavailable(f"reading a cache entry: its host answered {answer}")
+            elif status not in (_PART, _WHOLE):
+                raise StoreUnavailable(f"reading a cache entry: its host answered {status}")
         raise StoreUnavailable(f"reading the cache entry {key}: its host breaks off again and again")
 
-    def _ask(self, url: str, offset: int, length: int) -> bytes | int | None:
-        """The bytes of a range, which end early only where the entry does; or a status that was not to be had; None
-        where another attempt is due."""
+    def _ask(self, into: memoryview, url: str, offset: int) -> tuple[int, int | None]:
+        """The answer's status and how many bytes of the range came: fewer than there is room for only where the entry
+        ends, None where they did not come as they should."""
         what = "reading a cache entry"
-        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
+        headers = {"Range": f"bytes={offset}-{offset + len(into) - 1}", "Accept-Encoding": "identity"}
         with closing(self._http.send(what, "GET", url, headers=headers, stream=True)) as response:
-            if response.status_code == 200:
+            if response.status_code == _WHOLE:
                 self._without_ranges.add(urlsplit(url).netloc)
-                return None
             if response.status_code == 416:
-                return b""
-            if response.status_code != 206:
-                return response.status_code
+                return _PART, 0
+            if response.status_code != _PART:
+                return response.status_code, None
             span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
-            data = _body(response, length)
-        if span is None or int(span[1]) != offset or len(data) != int(span[2]) + 1 - offset:
-            return None
-        return data
+            sound = span is not None and int(span[1]) == offset
+            came = _body(response, into) if sound else 0
+        return _PART, came if span and sound and came == int(span[2]) + 1 - offset else None
 
-    def _from_whole(self, key: str, url: str, offset: int, length: int) -> bytes:
+    def _from_whole(self, into: memoryview, key: str, url: str, offset: int) -> int:
         with self._lock:
             lock = self._locks[f"whole {key}"]
         with lock:
             file = self._whole.get(key)
             if file is None:
                 file = self._whole[key] = self._download(url)
-        return os.pread(file.fileno(), length, offset)
+        return os.preadv(file.fileno(), [into], offset)
 
     def _download(self, url: str) -> BinaryIO:
         what = "reading a whole cache entry"
@@ -186,7 +201,7 @@ class Entries:
             file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with all of them
             self._files.callback(file.close)
             try:
-                for piece in response.iter_content(_PIECE):
+                for piece in response.iter_content(AT_ONCE):
                     file.write(piece)
                 file.flush()
             except (requests.RequestException, OSError):
@@ -195,12 +210,11 @@ class Entries:
         return file
 
 
-def _body(response: requests.Response, length: int) -> bytes:
-    """What came, at most `length` bytes; fewer where the connection broke."""
-    data = bytearray()
-    with suppress(requests.RequestException, HTTPError, OSError):
-        for piece in response.iter_content(_PIECE):
-            data += piece
-            if len(data) >= length:
-                break
-    return bytes(memoryview(data)[:length])  # one copy, not two: many are under way at once
+def _body(response: requests.Response, into: memoryview) -> int:
+    """How many bytes came; fewer than there is room for where the connection broke, or the entry ended."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return 0  # nobody asked for it, and of which bytes the range is then is anybody's guess
+    try:
+        return receive(response.raw, into)
+    except (HTTPError, OSError):
+        return 0

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import BinaryIO, Final
 
+from layercache_ci.aside import Pool
 from layercache_ci.errors import BlobDamaged, BlobNotFound
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.store.blocks import BLOCK, DIGEST, blocks_match
 from layercache_ci.store.github.entries import Entries
 from layercache_ci.store.github.pack import Head, Location
+from layercache_ci.store.parts import Buffers, Parts
 from layercache_ci.store.verified import BUFFER, BlobReader, InPieces, Verified
 
 SEGMENT: Final = 4 << 20
 """Bytes of one request for a blob that is read whole."""
 
-AHEAD: Final = 4
-"""Segments of a blob in flight."""
+AHEAD: Final = 3
+"""Such requests under way beside the one that is read: a stream holds 16 MiB at most."""
 
 
 class PackedBlobs:
@@ -31,6 +33,7 @@ class PackedBlobs:
         self._damaged: set[tuple[str, str]] = set()
         """Entry and digest."""
         self._lock = threading.Lock()
+        self._buffers = Buffers(SEGMENT)
 
     def learn(self, head: Head) -> None:
         with self._lock:
@@ -55,16 +58,22 @@ class PackedBlobs:
     def open(self, descriptor: Descriptor) -> BinaryIO:
         place = self._demand(descriptor)
 
-        def fetch(offset: int) -> bytes:
+        def fetch(into: memoryview, start: int) -> int:
             try:
-                return self._entries.read(place.entry, place.offset + offset, min(SEGMENT, place.size - offset))
+                return self._entries.read_into(into, place.entry, place.offset + start)
             except BlobDamaged:
                 raise damaged() from None
 
         def damaged() -> BlobDamaged:
             return self._declare(descriptor, place)
 
-        return BlobReader(Verified(InPieces(_in_order(place.size, fetch)), descriptor, damaged), BUFFER)
+        pool = Pool(1 + AHEAD)
+
+        def submit(work: Callable[[int], int], start: int) -> Future[int]:
+            return pool.submit(partial(work, start))
+
+        parts = Parts(place.size, fetch, submit, self._buffers, ahead=AHEAD)
+        return BlobReader(Verified(InPieces(parts), descriptor, damaged), BUFFER)
 
     def read_range(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         place = self._demand(descriptor)
@@ -92,22 +101,3 @@ class PackedBlobs:
     def _declare(self, descriptor: Descriptor, place: Location) -> BlobDamaged:
         self._damaged.add((place.entry, descriptor.digest))
         return BlobDamaged(f"{descriptor.digest} is damaged in the GitHub cache; it will be built anew")
-
-
-def _in_order(size: int, fetch: Callable[[int], bytes]) -> Generator[bytes, None, None]:
-    """The segments of a blob, AHEAD of them asked for at once."""
-    if size <= SEGMENT:
-        yield fetch(0) if size else b""
-        return
-    with ThreadPoolExecutor(AHEAD) as pool:
-        running: deque[Future[bytes]] = deque()
-        try:
-            for offset in range(0, size, SEGMENT):
-                running.append(pool.submit(fetch, offset))
-                if len(running) == AHEAD:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for future in running:
-                future.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +13,9 @@ import pytest
 
 from layercache_ci.errors import BlobDamaged, BlobNotFound
 from layercache_ci.layers.model import Descriptor
-from layercache_ci.store import s3_blobs
 from layercache_ci.store.blocks import sidecar_size
-from layercache_ci.store.s3_blobs import AHEAD, Buffers, S3Blobs
+from layercache_ci.store.parts import Buffers
+from layercache_ci.store.s3_blobs import AHEAD, S3Blobs
 from layercache_ci.store.s3_connection import Connection, Piece
 from layercache_ci.store.verified import copy
 
@@ -27,7 +28,7 @@ BLOB = Descriptor("layer", f"sha256:{hashlib.sha256(DATA).hexdigest()}", len(DAT
 class Counted(Buffers):
     made = 0
 
-    def take(self) -> bytearray:
+    def take(self) -> mmap.mmap:
         self.made += not self._free
         return super().take()
 
@@ -51,14 +52,9 @@ class Served:
         return Piece(b"", len(self.data) + sidecar_size(BLOB.size), "etag", 0.0, len(found))
 
 
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_blobs, "PART", PART)
-
-
 def blobs(data: bytes | None) -> tuple[S3Blobs, Counted]:
     connection = cast("Connection", Served(data))
-    found, buffers = S3Blobs(connection, Path("nowhere"), writable=False, patience=0), Counted()
+    found, buffers = S3Blobs(connection, Path("nowhere"), writable=False, patience=0), Counted(PART)
     found._buffers = buffers
     return found, buffers
 

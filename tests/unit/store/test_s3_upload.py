@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from layercache_ci.settings import S3Options
 from layercache_ci.store import s3_client, s3_connection
-from layercache_ci.store.s3_connection import UPLOAD_PART, Connection, read_at
+from layercache_ci.store.s3_connection import UPLOAD_PART, Connection, read_into
 from layercache_ci.store.s3_settings import S3Settings
 from tests.fakes.slow_reader import serve_slowly
 from tests.waiting import SECONDS
@@ -121,8 +121,9 @@ def test_whoever_is_asked_to_end_waits_for_no_part(file: int, monkeypatch: pytes
 
 
 def test_what_is_read_of_a_file_ends_where_it_ends(file: int) -> None:
-    assert len(read_at(file, UPLOAD_PART * (PARTS - 1), UPLOAD_PART)) == UPLOAD_PART - 5
-    assert read_at(file, UPLOAD_PART * PARTS, 10) == b""
+    memory = memoryview(bytearray(UPLOAD_PART))
+    assert read_into(file, memory, UPLOAD_PART * (PARTS - 1)) == UPLOAD_PART - 5
+    assert read_into(file, memory, UPLOAD_PART * PARTS) == 0
 
 
 def test_a_body_has_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
