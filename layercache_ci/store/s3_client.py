@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import NoCredentialsError
 from botocore.handlers import add_expect_header
+from botocore.loaders import Loader
 from botocore.session import Session, get_session
 
 from layercache_ci.settings import S3Options
@@ -46,8 +47,18 @@ def make_client(settings: S3Settings) -> S3Client:
     return cast("S3Client", client)
 
 
+class _Services(Loader):
+    """Takes every folder of data for a service: botocore looks into each of some 440 first, 0.05 s."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - the base class's
+        folders = filter(os.path.isdir, self.search_paths)
+        return [entry.name for folder in folders for entry in os.scandir(folder) if entry.is_dir()]
+
+
 def _session(options: S3Options) -> Session:
     session = get_session()
+    paths = session.get_component("data_loader").search_paths
+    session.register_component("data_loader", _Services(extra_search_paths=paths, include_default_search_paths=False))
     region = options.region or session.get_config_variable("region")
     if region is None and options.endpoint is not None:
         region = "us-east-1"  # what servers of one's own take for theirs
