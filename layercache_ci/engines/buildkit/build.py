@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -207,9 +208,7 @@ class Build:
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
             self.warnings += [f"from the cache: {fault}" for fault in faults]
-            served = self._reached.transport.served()
-            # engine and daemon may both have read a layer, and the daemon also what was built anew
-            self._served = {each.digest: min(served.get(each.digest, 0), each.size) for each in self.selection.blobs}
+            self._served = self._of_the_cache(self._reached.transport.served())
             self.bytes_restored = sum(self._served.values())
             if code and faults and not running.interrupted:
                 self.warnings.append("the build failed on a damaged cache and was run again without it")
@@ -232,6 +231,13 @@ class Build:
     def _all_foreseen(self) -> bool:
         """Whether there will be nothing to save, as far as we know."""
         return all(each in {"hit", None} for stage in self._predictions.values() for each in stage)
+
+    def _of_the_cache(self, served: Mapping[str, int]) -> Mapping[str, int]:
+        """Bytes of each blob that were restored, of those that were read of us: engine and daemon may both have read a
+        layer, and a daemon also what was built anew."""
+        sizes = {each.digest: each.size for each in self.selection.blobs}
+        others = 0 if self._run.pull is not None else sys.maxsize
+        return {digest: min(count, sizes.get(digest, others)) for digest, count in served.items()}
 
     def _bring(self, pull: Pull, code: int, sink: BinaryIO | None) -> int:
         """Have the daemon pull what the engine pushed to us, having ended with `code`. Where either failed, the engine
