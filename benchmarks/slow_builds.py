@@ -98,9 +98,11 @@ def measured(lab: Lab, engines: Sequence[str], rounds: int, logs: Path | None = 
             found = [(way, Measured(engine, way.name)) for way in ways(slow, engine, places)]
             places.link.set(slow=True)
             for number in range(rounds):
-                for way, runs in found:
+                at = number % len(found)
+                for way, runs in (*found[at:], *found[:at]):  # another one first in each round
                     places.link.log()
                     runs.runs.append(way.run(f"{way.name} {number}"))
+                    print(f"{engine}, round {number + 1}: {way.name} {runs.runs[-1].wall:.1f} s", flush=True)
                     runs.exchanges.append(places.link.log())
                     if logs is not None:
                         write_log(logs / f"{engine} {way.name.replace('/', ' ')} {number}", runs.exchanges[-1])
