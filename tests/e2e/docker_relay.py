@@ -77,12 +77,3 @@ def copied(source: socket.socket, target: socket.socket) -> None:
         while piece := source.recv(PIECE):
             target.sendall(piece)
         target.shutdown(socket.SHUT_WR)
-
-
-def registries(engine: Engine) -> Iterator[int]:
-    """The processes of layercache's registry that this engine's builds have started."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"serve" in words and str(engine.folder).encode() in (process / "environ").read_bytes():
-                yield int(process.name)

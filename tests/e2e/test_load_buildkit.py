@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.e2e.docker_relay import Answer, refused, registries, relayed
+from tests.e2e.docker_relay import Answer, refused, relayed
 from tests.e2e.harness import Bench
+from tests.e2e.registries import registries
 from tests.e2e.stories import STEPS, context
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.conftest import MakeEngine
 from tests.e2e.archives import decompressed
 from tests.e2e.harness import Bench, Said, check_same_image, result
 from tests.e2e.images import read_image
+from tests.e2e.registries import registries
 from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_blob, truncate, warnings
 from tests.lab.engine import Engine
 from tests.lab.engines import BUILDKIT
@@ -161,15 +161,6 @@ def test_the_registry_is_killed_in_the_middle(bench: Bench) -> None:
     assert warnings(said.report)
     assert read_image(emptied).has("/size", "300000\n")
     assert bench.build(bench.engine(), folder).disagreements == []
-
-
-def registries(engine: Engine) -> Iterator[int]:
-    """The processes of layercache's registry that this engine's builds have started."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"serve" in words and str(engine.folder).encode() in (process / "environ").read_bytes():
-                yield int(process.name)
 
 
 def build_and(bench: Bench, engine: Engine, folder: Path, sign: str, act: Callable[[], None]) -> Said:

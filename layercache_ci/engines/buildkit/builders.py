@@ -89,7 +89,7 @@ def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
     if builder := machine.environment.get("BUILDX_BUILDER"):
         return f"BUILDX_BUILDER names {builder}"
     try:
-        host = machine.environment.get("DOCKER_HOST") or _host_of_context(machine)
+        host = machine.environment.get("DOCKER_HOST") or _default_or_context(machine)
         if not _listens(host) or "buildx" not in version(machine.environment):
             return None
     except EngineError:
@@ -134,7 +134,12 @@ def docker_host(builder: Builder, machine: Machine) -> str:
         return builder.endpoint
     if builder.endpoint == "default":
         return machine.environment.get("DOCKER_HOST") or DEFAULT_HOST
-    words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", builder.endpoint]
+    return host_of_context(machine, builder.endpoint)
+
+
+def host_of_context(machine: Machine, *name: str) -> str:
+    """The address of the daemon of docker's context of that name, else of the current one. Raises EngineError."""
+    words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", *name]
     return ask(words, machine.environment).strip()
 
 
@@ -174,12 +179,12 @@ def _fields(text: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Z][\w# ]*?):[ \t]+(\S.*?)\s*$", text, flags=re.MULTILINE))
 
 
-def _host_of_context(machine: Machine) -> str:
+def _default_or_context(machine: Machine) -> str:
     """Of the context in use: the default socket, without asking, where that is there and no other is named."""
     default = DEFAULT_HOST.removeprefix("unix://")
     if not machine.environment.get("DOCKER_CONTEXT") and os.path.exists(default):  # noqa: PTH110 - a socket, no file
         return DEFAULT_HOST
-    return ask(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], machine.environment).strip()
+    return host_of_context(machine)
 
 
 def _listens(host: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 from layercache_ci.aside import aside
 from layercache_ci.engines.buildkit.builders import Builder, docker_words
 from layercache_ci.engines.buildkit.buildx import buildx
+from layercache_ci.engines.buildkit.dockerd import split
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.settings import Machine
@@ -65,7 +66,5 @@ def _digests(reference: str, builder: Builder, machine: Machine) -> frozenset[st
 
 def repository(reference: str) -> str:
     """An image's name without tag and digest, as docker shows it: `debian` for `docker.io/library/debian:12`."""
-    name = reference.partition("@")[0]
-    path, colon, tag = name.rpartition(":")
-    name = path if colon and "/" not in tag else name
+    name, _ = split(reference.partition("@")[0])
     return name.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from layercache_ci.engines.buildkit.builders import DEFAULT_HOST
+from layercache_ci.engines.buildkit.builders import DEFAULT_HOST, host_of_context
 from layercache_ci.engines.buildkit.client_config import CONFIG, config_folder
 from layercache_ci.engines.buildkit.reach import listening
-from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.registry.model import Access
 from layercache_ci.settings import Machine
@@ -133,7 +132,7 @@ def near(machine: Machine) -> Dockerd | None:
     its socket listens in this network namespace and it gives this machine's name (behind a forwarded socket is another
     one, behind Docker Desktop's a virtual machine), and if it knows zstd. Never raises."""
     try:
-        path = host_of_context(machine).removeprefix("unix://")
+        path = host_of_daemon(machine).removeprefix("unix://")
         if not path.startswith("/") or os.path.realpath(path) not in listening():
             return None
         daemon = Dockerd(path)
@@ -146,7 +145,7 @@ def near(machine: Machine) -> Dockerd | None:
     return replace(daemon, containerd=any(kind.startswith(CONTAINERD) for kind in kinds)) if fits else None
 
 
-def host_of_context(machine: Machine) -> str:
+def host_of_daemon(machine: Machine) -> str:
     """Where docker's command line finds its daemon (docker/cli, cli/command). Raises EngineError."""
     environment = machine.environment
     if host := environment.get("DOCKER_HOST"):
@@ -160,8 +159,7 @@ def host_of_context(machine: Machine) -> str:
             name = None
     if not name or name == "default":
         return DEFAULT_HOST
-    words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", name]
-    return ask(words, environment).strip()
+    return host_of_context(machine, name)
 
 
 def split(name: str) -> tuple[str, str]:

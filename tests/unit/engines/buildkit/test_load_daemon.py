@@ -15,7 +15,7 @@ from socketserver import UnixStreamServer
 import pytest
 
 from layercache_ci.engines.buildkit import dockerd
-from layercache_ci.engines.buildkit.dockerd import Dockerd, host_of_context, near, split
+from layercache_ci.engines.buildkit.dockerd import Dockerd, host_of_daemon, near, split
 from layercache_ci.errors import CacheError
 from layercache_ci.registry.model import Access
 from layercache_ci.settings import Machine
@@ -201,7 +201,7 @@ def test_the_daemon_of_the_current_context(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
 
-    assert host_of_context(machine(DOCKER_CONFIG=str(tmp_path), **variables)) == host
+    assert host_of_daemon(machine(DOCKER_CONFIG=str(tmp_path), **variables)) == host
 
 
 def test_a_context_with_a_name_is_dockers_to_find(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_context_with_a_name_is_dockers_to_find(tmp_path: Path) -> None:
     (tmp_path / "docker").chmod(0o755)
     variables = {"DOCKER_CONFIG": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"}
 
-    assert host_of_context(machine(**variables)) == "unix:///for/mine"
+    assert host_of_daemon(machine(**variables)) == "unix:///for/mine"
 
 
 @pytest.mark.parametrize(
