@@ -28,6 +28,11 @@ def warnings(report: Mapping[str, list[str]]) -> str:
     return "\n".join(report["warnings"])
 
 
+def in_background(said: str) -> int:
+    """The process that saves, by what layercache said of it."""
+    return int(said.split("saving in the background: process ")[1].split(",", maxsplit=1)[0])
+
+
 def alter(blob: Path) -> None:
     data = bytearray(blob.read_bytes())
     data[len(data) // 2] ^= 1

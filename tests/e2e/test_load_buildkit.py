@@ -17,9 +17,10 @@ from tests.conftest import MakeEngine
 from tests.e2e.docker_relay import Answer, refused, relayed
 from tests.e2e.harness import Bench
 from tests.e2e.registries import registries
-from tests.e2e.stories import STEPS, context
+from tests.e2e.stories import STEPS, context, in_background
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab
+from tests.waiting import has_ended, until
 
 TARBALL = "sending tarball"
 """What BuildKit's display says of one."""
@@ -87,22 +88,26 @@ def as_loaded(left: Left) -> tuple[object, ...]:
     image = {name: value for name, value in left.image.items() if name not in {"GraphDriver", "Metadata"}}
     image["Descriptor"] = {**image.get("Descriptor", {}), "annotations": None}
     metadata = {name: value for name, value in left.metadata.items() if name in METADATA}
-    return (image, metadata, left.iid, left.shown)
+    told = {name: sorted(value) for name, value in left.metadata.items() if name in TOLD}
+    return (image, metadata, told, left.iid, left.shown)
 
 
 METADATA = {"containerimage.config.digest", "containerimage.digest", "image.name"}
+TOLD = {"buildx.build.provenance", "cache.manifest"}
+"""What differs in each build, or is of a cache, which the user's has none of: only its fields are compared."""
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("kind", "options", "mode"),
     [
-        pytest.param("container-host", ("--load",), id="container-host"),
-        pytest.param("container-bridge", ("--output", "type=docker"), id="container-bridge"),
-        pytest.param("containerd", ("--load",), id="container-host beside containerd's store"),
+        pytest.param("container-host", ("--load",), READS, id="container-host"),
+        pytest.param("container-host", ("--load",), (), id="container-host, and saves"),
+        pytest.param("container-bridge", ("--output", "type=docker"), READS, id="container-bridge"),
+        pytest.param("containerd", ("--load",), READS, id="container-host beside containerd's store"),
     ],
 )
 def test_all_that_is_left_is_what_buildx_leaves(
-    lab: Lab, make_engine: MakeEngine, tmp_path: Path, kind: str, options: tuple[str, ...]
+    lab: Lab, make_engine: MakeEngine, tmp_path: Path, kind: str, options: tuple[str, ...], *, mode: tuple[str, ...]
 ) -> None:
     """The image that the names had before is there without one; buildx then builds the same out of the builder's own
     cache, with the same layers, once what we left is taken away."""
@@ -113,7 +118,7 @@ def test_all_that_is_left_is_what_buildx_leaves(
     for plain in (False, True):
         for content in ("1", "2"):
             (folder / "file").write_text(content)
-            store = () if plain else ("--store", f"local:{bench.store}", *READS)
+            store = () if plain else ("--store", f"local:{bench.store}", *mode)
             found.append(load(engine, *store, *options, folder, plain=plain))
         if not plain:
             engine.run("rmi", "--force", *{line.split()[1] for line in names_in(engine)})
@@ -158,22 +163,26 @@ def test_a_builder_that_stands_in_says_what_the_daemons_own_does(
     assert ours.image["Config"] == own.image["Config"]
 
 
-def test_on_an_emptied_daemon_it_pulls_what_needs_no_save(lab: Lab, make_engine: MakeEngine, tmp_path: Path) -> None:
-    """What is built upon layers that nobody read (`COPY --link`) would be lost to the save."""
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "does not wait"])
+def test_on_an_emptied_daemon_it_pulls(lab: Lab, make_engine: MakeEngine, tmp_path: Path, *, waits: bool) -> None:
+    """What is built upon layers that nobody read (`COPY --link`) is saved by the build itself, or would be lost."""
     bench = Bench(lab, make_engine, "docker-classic", tmp_path)
     folder = context(bench, LABELLED + "COPY --link file /linked\n", file="1")
     found = []
-    for content, expected, tarball in (("1", "mmmm", True), ("1", "hhhh", False), ("2", "hmmm", True)):
+    for content, expected in (("1", "mmmm"), ("1", "hhhh"), ("2", "hmmm"), ("2", "hhhh")):
         (folder / "file").write_text(content)
         engine = bench.engine()
-        found.append(load(engine, "--store", f"local:{bench.store}", folder))
+        found.append(load(engine, "--store", f"local:{bench.store}", *(() if waits else ("--no-wait",)), folder))
+        if not waits and "saving in the background" in found[-1].said:
+            until(lambda: has_ended(in_background(found[-1].said)))
 
-        assert (TARBALL in found[-1].said) is tarball
+        assert TARBALL not in found[-1].said
         assert (outcomes(found[-1].report), found[-1].report["warnings"]) == (expected, [])
         assert content in engine.run("run", "--rm", "--network", "none", "app").stdout
         engine.remove()
 
     assert found[1].image["Id"] == found[0].image["Id"]
+    assert found[3].image["Id"] == found[2].image["Id"]
 
 
 def killed(engine: Engine) -> Answer:
@@ -226,11 +235,12 @@ def test_a_tarball_for_a_daemon_of_which_it_is_not_sure(
     assert [line.split()[0] for line in left.shown] == list(NAMES)
 
 
+@pytest.mark.parametrize("mode", [READS, ()], ids=["reads", "saves"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_that_is_asked_for_while_the_daemon_pulls(
-    lab: Lab, make_engine: MakeEngine, tmp_path: Path, number: signal.Signals
+    lab: Lab, make_engine: MakeEngine, tmp_path: Path, number: signal.Signals, mode: tuple[str, ...]
 ) -> None:
-    """It comes at once, and leaves nothing of ours."""
+    """It comes at once, and leaves nothing of ours; what was built is saved."""
     bench = Bench(lab, make_engine, "docker-classic", tmp_path)
     made, folder = bench.engine(), context(bench, LABELLED, file="1")
     asked: list[int] = []
@@ -244,13 +254,16 @@ def test_an_end_that_is_asked_for_while_the_daemon_pulls(
 
     with relayed(made, answer) as engine:
         done = engine.build(
-            "--store", f"local:{bench.store}", *READS, "--network", "host", "-t", "app", folder, check=False
+            "--store", f"local:{bench.store}", *mode, "--network", "host", "-t", "app", folder, check=False
         )
 
     assert len(asked) == 1
     assert done.returncode == 128 + number
     assert TARBALL not in done.stderr
     assert names_in(made) == ()
+    if not mode:
+        again = load(bench.engine(), "--store", f"local:{bench.store}", folder)
+        assert (outcomes(again.report), again.report["warnings"]) == ("hhh", [])
 
 
 def test_a_build_that_fails_is_not_run_again_for_the_daemon(lab: Lab, make_engine: MakeEngine, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from tests.conftest import MakeEngine
+from tests.e2e.stories import in_background
 from tests.lab.engines import CONTAINERS, Engine
 from tests.lab.lab import Lab
 from tests.lab.paths import CHECKOUT
@@ -146,8 +147,7 @@ def test_no_wait_saves_in_the_background(place: Workplace) -> None:
     engine = place.engine()
     code, _, said = place.build(engine, "-t", "localhost/app:1", "--no-wait")
     assert code == 0
-    pid = int(said.split("saving in the background: process ")[1].split(",")[0])
-    until(lambda: has_ended(pid))
+    until(lambda: has_ended(in_background(said)))
     assert json.loads((place.store / "report.json").read_text())["saved"] is True
     _, warm, _ = place.build(place.engine(), "-t", "localhost/app:1")
     assert totals(warm) == (6, 0)

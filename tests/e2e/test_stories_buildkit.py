@@ -18,7 +18,7 @@ from tests.e2e.archives import decompressed
 from tests.e2e.harness import Bench, Said, check_same_image, result
 from tests.e2e.images import read_image
 from tests.e2e.registries import registries
-from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_blob, truncate, warnings
+from tests.e2e.stories import STEPS, alter, check_failed_build, context, in_background, layer_blob, truncate, warnings
 from tests.lab.engine import Engine
 from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
@@ -112,11 +112,23 @@ def test_no_wait_saves_in_the_background(bench: Bench) -> None:
     """While the save goes on the builder is still there, as on a runner whose job has other steps."""
     folder, engine = context(bench, STEPS, file="1"), bench.engine()
     said = bench.build(engine, "--no-wait", folder)
-    pid = int(said.done.stderr.split("saving in the background: process ")[1].split(",")[0])
-    until(lambda: has_ended(pid))
+    until(lambda: has_ended(in_background(said.done.stderr)))
 
     assert json.loads((engine.folder / "report.json").read_text())["saved"] is True
     assert bench.build(bench.engine(), folder).outcomes == "hhh"
+
+
+def test_what_is_laid_upon_layers_that_nobody_reads_is_saved_in_the_background(bench: Bench) -> None:
+    """A push asks only for the new layer; when the build is over those below are gone from the engine again."""
+    said = []
+    for content in ("1", "2", "2"):
+        folder, engine = context(bench, STEPS + "COPY --link file /linked\n", file=content), bench.engine()
+        name = f"{engine.registry}/linked:{content}"
+        said.append(bench.build(engine, "--no-wait", "--tag", name, "--push", folder))
+        until(lambda: has_ended(in_background(said[-1].done.stderr)))
+
+    assert [each.outcomes for each in said] == ["mmmm", "hmmm", "hhhh"]
+    assert [each.report["warnings"] for each in said] == [[], [], []]
 
 
 @pytest.mark.parametrize("harm", [alter, truncate, Path.unlink], ids=["altered", "truncated", "removed"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -17,10 +16,12 @@ from layercache_ci.dockerfile.plan import BaseImage, Plan
 from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.daemon_images import demand_the_same
+from layercache_ci.engines.buildkit.delivery import deliver
 from layercache_ci.engines.buildkit.export import Export
-from layercache_ci.engines.buildkit.exporter import Exporter, may_export
+from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
+from layercache_ci.engines.buildkit.metadata import as_asked
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
@@ -34,6 +35,7 @@ from layercache_ci.engines.buildkit.save import Saver
 from layercache_ci.engines.buildkit.session import Reached, Session, begin
 from layercache_ci.engines.buildkit.steps import seen_by_key
 from layercache_ci.engines.lookup import Lookup, look_up
+from layercache_ci.engines.process import Running
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
@@ -67,6 +69,8 @@ class Build:
     """None where nothing is known of how the build went."""
     _steps: tuple[SeenStep, ...] = ()
     _code: int = 0
+    _along: Export | None = None
+    """What a build exported by itself, before another had to bring its result into the daemon."""
     _export: Future[Export] | None = None
     """What the build left in the engine, on its way to us."""
     _closed: threading.Event = field(default_factory=threading.Event)
@@ -107,9 +111,9 @@ class Build:
         """Start the registry, and find out how the builder reaches it."""
         self.session = begin(self.machine, self.builder, self.choice, loads=may_pull(self.settings, self.builder))
         self._run.metadata_file = self.session.folder / "metadata.json"
-        self._run.pulls = self.choice.write is None
+        self._run.saves = self.choice.write is not None
         if not self.machine.terminal and not self.settings.no_cache:
-            self._run.start_early(self.settings, self.session, exports=self._may_export)
+            self._run.start_early(self.settings, self.session)
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -195,28 +199,29 @@ class Build:
 
     def _predict(self, plan: Plan) -> None:
         self._predictions = predict(plan, self.selection.depths, self.selection.offered)
-        self._run.pulls = self.choice.write is None or self._all_foreseen()
+        self._run.foreseen = self._all_foreseen()
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
         something that could not be given is run once more without the cache."""
-        exports = self._may_export and self.plan_made is not None and not self._all_foreseen()
-        running = self._run.start(self.settings, self._reached, self._cache_from, exports=exports)
-        code = running.follow(on_line=None, sink=sink)
-        if self._run.pull is not None and not running.interrupted:
-            code = self._bring(self._run.pull, code, sink)
+        running = self._run.start(self.settings, self._reached, self._cache_from)
+        code = ended = running.follow(on_line=None, sink=sink)
+        pull = self._run.pull
+        if pull is not None and not running.interrupted:
+            code, ended = self._deliver(pull, running, code, sink)
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
             self.warnings += [f"from the cache: {fault}" for fault in faults]
-            self._served = self._of_the_cache(self._reached.transport.served())
+            self._served = self._of_the_cache(self._reached.transport.served(), pulled=pull is not None)
             self.bytes_restored = sum(self._served.values())
             if code and faults and not running.interrupted:
                 self.warnings.append("the build failed on a damaged cache and was run again without it")
+                self._seen, self._steps, self._along = None, (), None
                 again = self._run.start_again(self.settings, self._reached)
-                code = again.follow(on_line=None, sink=sink)
-        self._code = code
+                code = ended = again.follow(on_line=None, sink=sink)
+        self._code = ended
         waits = self.settings.wait and not self._run.exports and not self._all_foreseen()
-        if code == 0 and waits and (exporter := self._exporter()):
+        if ended == 0 and waits and self._along is None and (exporter := self._exporter()):
             self._export = aside(exporter.whole)
         try:
             self._look_back()
@@ -224,40 +229,43 @@ class Build:
             self.warnings.append(f"what came of each step is not known: {error or type(error).__name__}")
         return code
 
-    @property
-    def _may_export(self) -> bool:
-        return self.choice.write is not None and may_export(self.settings, self.builder)
-
     def _all_foreseen(self) -> bool:
         """Whether there will be nothing to save, as far as we know."""
         return all(each in {"hit", None} for stage in self._predictions.values() for each in stage)
 
-    def _of_the_cache(self, served: Mapping[str, int]) -> Mapping[str, int]:
+    def _of_the_cache(self, served: Mapping[str, int], *, pulled: bool) -> Mapping[str, int]:
         """Bytes of each blob that were restored, of those that were read of us: engine and daemon may both have read a
-        layer, and a daemon also what was built anew."""
+        layer, and a daemon that `pulled` also what was built anew."""
         sizes = {each.digest: each.size for each in self.selection.blobs}
-        others = 0 if self._run.pull is not None else sys.maxsize
+        others = 0 if pulled else sys.maxsize
         return {digest: min(count, sizes.get(digest, others)) for digest, count in served.items()}
 
-    def _bring(self, pull: Pull, code: int, sink: BinaryIO | None) -> int:
-        """Have the daemon pull what the engine pushed to us, having ended with `code`. Where either failed, the engine
-        sends what it has by then as a tarball: the exit code of it all."""
-        fault: str | None = None
-        try:
-            if code:
-                fault = self._run.failed_export(self.settings, pull.reached)
-            else:
-                pull.bring(self._run.metadata_file, self.settings.iidfile)
-        except CacheError as error:
-            fault = None if code else str(error)
-        if fault is None:
-            return code
-        self.warnings.append(f"the image went into the daemon as a tarball: {fault}")
-        if not code:
-            with suppress(Exception):
-                self._look_back()  # the second build would only show what the first one left
-        again = self._run.start_again(self.settings, pull.reached, self._cache_from)
-        return again.follow(on_line=None, sink=sink)
+    def _deliver(self, pull: Pull, running: Running, code: int, sink: BinaryIO | None) -> tuple[int, int]:
+        """Into the daemon, by a pull or else by a tarball: the exit code of it all, and that of the engine."""
+        delivered = deliver(
+            pull,
+            self._run,
+            self.settings,
+            running,
+            code,
+            cache_from=self._cache_from,
+            built=self._remember,
+            sink=sink,
+        )
+        if delivered.fault is not None:
+            self.warnings.append(f"the image went into the daemon as a tarball: {delivered.fault}")
+        return delivered.code, delivered.ended
+
+    def _remember(self) -> None:
+        """What is known of a build and what it exported, before another one shows only what that one left."""
+        with suppress(Exception):
+            self._look_back()
+        self._along = self._exported()
+
+    def _exported(self) -> Export | None:
+        """What a build that ended well has exported itself, where it did."""
+        exporter = self._exporter() if self._run.exports else None
+        return None if exporter is None else exporter.along(self._run.metadata_file, self._steps)
 
     def _exporter(self) -> Exporter | None:
         reached, session = self._reached, self.session
@@ -290,11 +298,15 @@ class Build:
         source, target = self._run.metadata_file, self.settings.metadata_file
         if source is not None and self._reached is not None and self._reached.builder.name != self.builder.name:
             as_of_the_daemons_own(self.settings, source)
-        if source is not None and target not in {None, source}:
+        if source is not None and target is not None and target != source:
+            exported = None
+            if self._run.exports and self._reached is not None:
+                with suppress(CacheError):
+                    exported = self._reached.transport.exported(0).digest
             try:
-                shutil.copyfile(source, target)
+                target.write_bytes(as_asked(source.read_bytes(), self.machine.environment, exported=exported))
             except OSError as error:
-                raise EngineError(f"--metadata-file {self.settings.metadata_file}: {error}") from error
+                raise EngineError(f"--metadata-file {target}: {error}") from error
 
     def stages(self) -> tuple[StageReport, ...]:
         """The stages of the report, empty where nothing could be planned."""
@@ -344,7 +356,7 @@ class Build:
         finished = {key for key, result in results.items() if (whole or result != "skipped") and key not in failed}
         if not finished:
             return Saved(complete=False)
-        along = exporter.along(self._run.metadata_file, self._steps) if whole and self._run.exports else None
+        along = self._along or (self._exported() if whole else None)
         if along is not None:
             exports = [along]
         elif self._export is not None:

@@ -16,13 +16,12 @@ from typing import Final
 
 from layercache_ci.engines.buildkit.cacheconfig import CacheConfig
 from layercache_ci.engines.buildkit.cachemanifest import RawDescriptor, descriptors_of
+from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress, SeenStep
 from layercache_ci.engines.buildkit.provenance import Provenance
 from layercache_ci.engines.buildkit.transport import Exported
 from layercache_ci.errors import CacheError
 
-ALL_OF_IT: Final = {"BUILDX_METADATA_PROVENANCE": "max"}
-"""For buildx's environment: the provenance in its metadata file is to tell of every step."""
 PIECE: Final = 1 << 16
 MOMENTS: Final = 10.0
 """Seconds, where the machine has much else to do: a lookup that was taken for work would cost a save."""

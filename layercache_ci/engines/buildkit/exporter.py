@@ -22,18 +22,34 @@ from layercache_ci.errors import CacheError
 from layercache_ci.settings import BuildSettings
 
 NOT_ALONG: Final = frozenset({"--call", "--check", "--metadata-file", "--no-cache", "--no-cache-filter"})
-"""Options of the user's with which the build is not what is to be exported, or its metadata are not ours alone."""
+"""Options of the user's with which the build is not what is to be exported, or its metadata go where we don't read."""
 
 OLD: Final = re.compile(r"v?0\.(\d|1[01])\.")
 """Versions of BuildKit without `ignore-error`."""
 
+LINK: Final = re.compile(rb"--link(?![\w-])")
+
 
 def may_export(settings: BuildSettings, builder: Builder) -> bool:
-    """Whether the build may export its cache by itself: who waits for the save is spared a client's start and a solve.
-    No fault of the cache's may be the build's, which BuildKit can be told since 0.12."""
-    if not settings.wait or settings.no_cache or settings.metadata_file is not None or OLD.match(builder.version):
+    """Whether a build on this builder may export its cache by itself. No fault of the cache's may be the build's, which
+    BuildKit can be told since 0.12."""
+    if settings.no_cache or OLD.match(builder.version):
         return False
     return not {word.partition("=")[0] for word in settings.engine_options} & NOT_ALONG
+
+
+def should_export(settings: BuildSettings, *, pulled: bool) -> bool:
+    """Whether a build that may had better do. Who waits for the save is spared a client's start and a solve; who does
+    not loses what was built upon layers that nobody reads, and that are gone when the build has ended: those of an
+    image that is to be `pulled` into the daemon, and those below a `COPY --link`."""
+    return settings.wait or pulled or _links(settings)
+
+
+def _links(settings: BuildSettings) -> bool:
+    """Whether a layer may be laid upon others without a look at them. That it is only mentioned costs little."""
+    with suppress(OSError):
+        return LINK.search(settings.buildkit_dockerfile.read_bytes()) is not None
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from layercache_ci.engines.buildkit import history
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.command import build_words
-from layercache_ci.engines.buildkit.export import ALL_OF_IT
+from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.follow import Follower
 from layercache_ci.engines.buildkit.load import Pull, pull_of
+from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
 from layercache_ci.engines.process import Running, launch
@@ -34,7 +35,6 @@ class Early:
     running: Running
     reached: Reached
     launched: float
-    exports: bool
 
 
 @dataclass(slots=True)
@@ -45,6 +45,10 @@ class EngineRun:
     builder: Builder
     metadata_file: Path | None
     launched: float | None = None
+    saves: bool = True
+    """Whether what is built is to be saved."""
+    foreseen: bool = False
+    """Whether nothing will be built, as far as we know."""
     exports: bool = False
     """Whether the engine that was started last was told to export its cache itself once its result is in place: it is
     the first export of its transport."""
@@ -53,9 +57,6 @@ class EngineRun:
     _early: Future[Early | None] | None = None
     pull: Pull | None = None
     """How the daemon gets the result of the engine that was started last, where it is not sent a tarball."""
-    pulls: bool = False
-    """Whether the next engine's result may be pulled into the daemon: a result that nobody read whole is in the builder
-    for as long as its build is at work, and what was built upon it can't be exported any more afterwards."""
     _launching: threading.Lock = field(default_factory=threading.Lock)
     """An engine is either started before `stop`, and ended by it, or not at all."""
     _unfollowed: Running | None = None
@@ -76,10 +77,10 @@ class EngineRun:
                 return value
         return {}
 
-    def start_early(self, settings: BuildSettings, session: Session, *, exports: bool) -> None:
+    def start_early(self, settings: BuildSettings, session: Session) -> None:
         """Start the engine aside, once it is admitted: it has its own things to do before it asks what was restored.
         Not where it has to wait; what is wrong then shows when the plan is made."""
-        self._early = aside(partial(self._launch_early, settings, session, exports=exports))
+        self._early = aside(partial(self._launch_early, settings, session))
 
     def admit(self) -> None:
         """There will be a plan, as far as that is known before a registry is asked: a build without one exports
@@ -87,17 +88,14 @@ class EngineRun:
         self._admitted = True
         self._decided.set()
 
-    def start(
-        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, exports: bool
-    ) -> Running:
+    def start(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
         """The engine at work, `reached` being None where it builds without us. Raises EngineError."""
         self._decided.set()  # what was not admitted by now has not been started
         early = None if self._early is None else self._early.result()
         self._early = None
         if early is None:
-            self.exports = exports and reached is not None
             return self._launch(settings, reached, cache_from)
-        self.launched, self.exports, self._unfollowed = early.launched, early.exports, None
+        self.launched, self._unfollowed = early.launched, None
         if not cache_from:
             with suppress(CacheError):
                 early.reached.transport.decline()
@@ -106,10 +104,8 @@ class EngineRun:
     def start_again(self, settings: BuildSettings, reached: Reached, cache_from: tuple[str, ...] = ()) -> Running:
         """Without a cache, or with this one, its result sent as a tarball. Raises EngineError."""
         self._read_no_more()
-        self.exports = False
         self._known = history.references(self._notes)
-        self.pulls = False
-        return self._launch(settings, reached, cache_from)
+        return self._launch(settings, reached, cache_from, again=True)
 
     def look_back(self, settings: BuildSettings, reached: Reached, *, ended_well: bool) -> Progress | None:
         """What came of each vertex; None where it failed before there was a build. Raises CacheError where the builder
@@ -150,12 +146,16 @@ class EngineRun:
         """Where buildx notes each build that it begins (docker/buildx, localstate)."""
         return buildx_folder(self.machine) / "refs"
 
-    def _pushed(self, settings: BuildSettings, reached: Reached | None) -> str | None:
-        """The engine's output where the daemon is to pull it, which is noted; None where it gets a tarball."""
-        self.pull = None if reached is None or not self.pulls else pull_of(settings, reached, self.builder)
-        return None if self.pull is None else self.pull.output
+    def _decide(self, settings: BuildSettings, reached: Reached) -> None:
+        """Whether the engine's result is pulled into the daemon, and whether it exports its cache itself. A result that
+        nobody read whole is in the builder for as long as its build is at work, and what was built upon it can't be
+        exported any more afterwards."""
+        able = self.saves and may_export(settings, reached.builder)
+        if able or self.foreseen or not self.saves:
+            self.pull = pull_of(settings, reached, self.builder)
+        self.exports = able and not self.foreseen and should_export(settings, pulled=self.pull is not None)
 
-    def _launch_early(self, settings: BuildSettings, session: Session, *, exports: bool) -> Early | None:
+    def _launch_early(self, settings: BuildSettings, session: Session) -> Early | None:
         early = None
         with suppress(Exception):
             reached = session.reached()
@@ -164,24 +164,28 @@ class EngineRun:
             if cache_from and self._admitted:
                 with self._launching:
                     if not self._stopped:
-                        self._unfollowed = self._run(settings, reached, cache_from, exports=exports)
-                        early = Early(self._unfollowed, reached, time.monotonic(), exports)
+                        self._unfollowed = self._run(settings, reached, cache_from)
+                        early = Early(self._unfollowed, reached, time.monotonic())
         return early
 
-    def _launch(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
+    def _launch(
+        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, again: bool = False
+    ) -> Running:
         self.launched = self.launched or time.monotonic()
-        return self._run(settings, reached, cache_from, exports=self.exports)
+        return self._run(settings, reached, cache_from, again=again)
 
     def _run(
-        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, exports: bool
+        self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, again: bool = False
     ) -> Running:
         builder, environment = self.builder, self.machine.environment
-        cache_to: tuple[str, ...] = ()
+        self.pull, self.exports, cache_to = None, False, ()
         if reached is not None:
             builder, environment = reached.builder, reached.environment
-        if reached is not None and exports:
-            environment = {**environment, **ALL_OF_IT}
-            cache_to = (f"{reached.transport.cache_to(0)},ignore-error=true",)
+            if not again:
+                self._decide(settings, reached)
+            if self.exports:
+                environment = {**environment, **ALL_OF_IT}
+                cache_to = (f"{reached.transport.cache_to(0)},ignore-error=true",)
         words = build_words(
             settings,
             builder=builder.name,
@@ -191,7 +195,7 @@ class EngineRun:
             metadata=self.metadata_file,
             stands_in=builder.name != self.builder.name,
             attests=builder.attests,
-            pushed=self._pushed(settings, reached),
+            pushed=None if self.pull is None else self.pull.output,
         )
         running = launch(words, environment)
         if reached is not None:

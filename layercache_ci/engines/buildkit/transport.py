@@ -36,6 +36,11 @@ class Exported:
     manifest: bytes
     config: bytes
 
+    @property
+    def digest(self) -> str:
+        """The manifest's."""
+        return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
+
 
 class Transport(Protocol):
     """Made for one build. What it can't do is a CacheError."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from layercache_ci.engines.buildkit.builders import Builder
-from layercache_ci.engines.buildkit.exporter import may_export
+from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.settings import BuildSettings, Machine
@@ -22,13 +22,15 @@ CACHE_TO = "--cache-to=type=registry,ref=r:0,mode=max,ignore-error=true"
 
 @dataclass
 class Transport:
-    """Of which only names are asked for."""
+    """Of which only names are asked for, and what it is told is forgotten."""
 
     def cache_to(self, number: int) -> str:
         return f"type=registry,ref=r:{number},mode=max"
 
     def promise(self) -> tuple[str, ...]:
         return ("type=registry,ref=promised",)
+
+    def decline(self) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"asked for {name}")
@@ -54,7 +56,7 @@ def last_words(folder: Path) -> list[str]:
 
 def test_a_build_exports_its_cache_where_it_was_told_to(tmp_path: Path, machine: Machine, reached: Reached) -> None:
     run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
-    assert run.start(SETTINGS, reached, (), exports=True).follow(on_line=lambda _: None, sink=None) == 0
+    assert run.start(SETTINGS, reached, ()).follow(on_line=lambda _: None, sink=None) == 0
     run.stop()
 
     provenance, *words = last_words(tmp_path)
@@ -63,13 +65,14 @@ def test_a_build_exports_its_cache_where_it_was_told_to(tmp_path: Path, machine:
     assert [word for word in words if word.startswith("--cache-to")] == [CACHE_TO]
 
 
-@pytest.mark.parametrize("exports", [True, False])
+@pytest.mark.parametrize("saves", [True, False])
 def test_one_that_runs_again_without_the_cache_does_not(
-    tmp_path: Path, machine: Machine, reached: Reached, *, exports: bool
+    tmp_path: Path, machine: Machine, reached: Reached, *, saves: bool
 ) -> None:
     """What it came of is exported afterwards."""
-    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
-    run.start(SETTINGS, reached, (), exports=exports).follow(on_line=lambda _: None, sink=None)
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json", saves=saves)
+    run.start(SETTINGS, reached, ()).follow(on_line=lambda _: None, sink=None)
+    assert run.exports is saves
     run.start_again(SETTINGS, reached).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
@@ -80,26 +83,59 @@ def test_one_that_runs_again_without_the_cache_does_not(
     assert not run.exports
 
 
-def test_nor_does_one_that_runs_without_us(tmp_path: Path, machine: Machine) -> None:
-    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
-    run.start(SETTINGS, None, (), exports=True).follow(on_line=lambda _: None, sink=None)
+@pytest.mark.parametrize("without_us", [True, False], ids=["without us", "nothing to save"])
+def test_nor_does_one_that_has_nothing_to_export(
+    tmp_path: Path, machine: Machine, reached: Reached, *, without_us: bool
+) -> None:
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json", foreseen=not without_us)
+    run.start(SETTINGS, None if without_us else reached, ()).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
     assert not [word for word in last_words(tmp_path) if word.startswith("--cache-to")]
 
 
-def test_who_waits_for_the_save_has_the_build_export() -> None:
+@pytest.mark.parametrize(("user", "stand_in", "exports"), [("v0.11.6", "v0.34.0", True), ("v0.34.0", "v0.11.6", False)])
+def test_it_is_the_builder_at_work_that_can_or_not(
+    tmp_path: Path, machine: Machine, reached: Reached, user: str, stand_in: str, *, exports: bool
+) -> None:
+    run = EngineRun(machine, replace(BUILDER, version=user), tmp_path / "metadata.json")
+    at_work = replace(reached, builder=replace(BUILDER, name="ours", version=stand_in))
+    run.start(SETTINGS, at_work, ()).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    assert run.exports is exports
+
+
+def test_who_wants_its_cache_may_have_the_build_export() -> None:
     assert may_export(SETTINGS, BUILDER)
     given = replace(SETTINGS, push=True, engine_options=("--provenance=max", "--cache-to", "type=inline"))
     assert may_export(given, BUILDER)
+    assert may_export(replace(SETTINGS, metadata_file=Path("theirs.json")), BUILDER)
+
+
+@pytest.mark.parametrize(
+    ("waits", "pulled", "text", "should"),
+    [
+        (True, False, "COPY file /", True),
+        (False, True, "COPY file /", True),
+        (False, False, "COPY file /", False),
+        (False, False, "COPY --link file /", True),
+        (False, False, "COPY --link=true file /", True),
+        (False, False, "RUN uv sync --link-mode=copy", False),
+    ],
+)
+def test_who_waits_has_it_and_who_would_lose_what_lies_upon_layers_that_nobody_reads(
+    tmp_path: Path, text: str, *, waits: bool, pulled: bool, should: bool
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{text}\n")
+
+    assert should_export(replace(SETTINGS, context=str(tmp_path), wait=waits), pulled=pulled) is should
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"wait": False},
         {"no_cache": True},
-        {"metadata_file": Path("theirs.json")},
         {"engine_options": ("--metadata-file", "theirs.json")},
         {"engine_options": ("--metadata-file=theirs.json",)},
         {"engine_options": ("--no-cache-filter=one",)},
@@ -107,7 +143,7 @@ def test_who_waits_for_the_save_has_the_build_export() -> None:
         {"engine_options": ("--check",)},
     ],
 )
-def test_who_does_not_or_wants_its_metadata_or_not_the_cache_has_not(change: dict[str, Any]) -> None:
+def test_who_does_not_may_not(change: dict[str, Any]) -> None:
     assert not may_export(replace(SETTINGS, **change), BUILDER)
 
 
@@ -134,10 +170,10 @@ def test_the_engine_starts_early_where_there_will_be_a_plan(
 ) -> None:
     """Else it starts when it is followed, and exports nothing, as nothing could be saved."""
     run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
-    run.start_early(SETTINGS, Begun(reached), exports=True)  # type: ignore[arg-type]
+    run.start_early(SETTINGS, Begun(reached))  # type: ignore[arg-type]
     if planned:
         run.admit()
-    run.start(SETTINGS, reached, ("type=registry,ref=r",), exports=False).follow(on_line=lambda _: None, sink=None)
+    run.start(SETTINGS, reached if planned else None, ()).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
     (asked,) = (line for line in (tmp_path / "asked").read_text().splitlines() if "history" not in line)
