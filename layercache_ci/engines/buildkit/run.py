@@ -178,7 +178,8 @@ class EngineRun:
         self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, again: bool = False
     ) -> Running:
         builder, environment = self.builder, self.machine.environment
-        self.pull, self.exports, cache_to = None, False, ()
+        self.pull, self.exports = None, False
+        cache_to: tuple[str, ...] = ()
         if reached is not None:
             builder, environment = reached.builder, reached.environment
             if not again:
