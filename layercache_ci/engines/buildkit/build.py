@@ -337,15 +337,23 @@ class Build:
             self.session.own()
             results = outcomes(plan, self._seen, ended_well=self._code == 0)
             saved = Saved()
-            if not self._all_held(plan, results):
+            if self._held(plan, results) != frozenset(plan.stages):
                 saved = self._save(plan, reached, exporter, results)
         except (CacheError, OSError) as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
         return self._lookup.keep(self.store, saved)
 
-    def _all_held(self, plan: Plan, results: Mapping[str, Outcome]) -> bool:
-        whole = all(self.selection.depths.get(index, 0) == len(plan.chain(index)) for index in plan.stages)
-        return whole and self._seen is not None and "miss" not in results.values()
+    def _held(self, plan: Plan, results: Mapping[str, Outcome]) -> frozenset[int]:
+        """The stages that the store has whole, and that the engine took from there."""
+        if self._seen is None:
+            return frozenset()
+        depths = self.selection.depths
+        return frozenset(
+            index
+            for index in plan.stages
+            if depths.get(index, 0) == len(plan.chain(index))
+            and not any(results.get(key) == "miss" for key in plan.chain(index))
+        )
 
     def _save(self, plan: Plan, reached: Reached, exporter: Exporter, results: Mapping[str, Outcome]) -> Saved:
         if self._seen is None and self._code:
@@ -366,7 +374,8 @@ class Build:
         missed = frozenset(key for key, result in results.items() if result == "miss")
         seconds = {key: round(step.seconds, 3) for key, step in seen.items() if step.seconds is not None}
         pushed = is_pushed(self.settings)
-        saver = Saver(plan, self.store, reached.transport, self.machine.cpus, seconds, pushed=pushed)
+        held = self._held(plan, results)
+        saver = Saver(plan, self.store, reached.transport, self.machine.cpus, seconds, pushed=pushed, held=held)
         # what was built anew though it was held is better than what was held
         return saver.save(exports, missed if self.settings.no_cache else missed & self.selection.links.keys())
 

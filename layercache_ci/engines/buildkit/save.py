@@ -61,7 +61,7 @@ class _Stage:
 @dataclass(slots=True)
 class Saver:
     """Saves one build. `seconds` are those that steps took, by key; `pushed` says whether its image went to a
-    registry."""
+    registry. The stages in `held` are in the store as they are."""
 
     plan: Plan
     store: Store
@@ -69,12 +69,13 @@ class Saver:
     workers: int
     seconds: Mapping[str, float]
     pushed: bool = False
+    held: Collection[int] = ()
 
     def save(self, exports: Sequence[Export], superseded: frozenset[str]) -> Saved:
         """Ship what is new, then the records; `exports` cover the finished steps, the first that has a stage's counts.
         Raises CacheError where the store can't be used."""
         shared = [(export, shares(self.plan, export)) for export in exports]
-        stages = {index: self._stage(index, shared) for index in self.plan.stages}
+        stages = {index: self._stage(index, shared) for index in self.plan.stages if index not in self.held}
         known = {index: stage for index, stage in stages.items() if stage is not None}
         wanted = {
             blob: stage.export.descriptors[blob]
