@@ -30,6 +30,8 @@ class Offers:
         self._store = store
         self._lock = threading.Lock()
         self._offered: dict[str, Descriptor] = {}
+        self._found: set[str] = set()
+        """Of what lies far away, that which was there when it was offered."""
         self._faults: dict[str, str] = {}
         self._fetches = Fetches(folder, self._read, damaged=self._remove)
 
@@ -45,9 +47,9 @@ class Offers:
         """Blobs that lie in no file here are fetched from now on, in the order given, where `prefetch` says so.
         `chains` are namespaces and step keys of the records that name the blobs."""
         distant = [each for each in descriptors if each.size and self._store.blob_file(each) is None]
-        if distant:
-            self._find(distant, chains)
+        found = self._find(distant, chains) if distant else frozenset()
         with self._lock:
+            self._found |= found
             self._offered.update((each.digest, each) for each in descriptors)
             for each in descriptors:
                 self._faults.pop(each.digest, None)
@@ -59,8 +61,12 @@ class Offers:
             return self._offered.get(digest)
 
     def held(self, descriptor: Descriptor) -> bool:
-        """Whether the store has it, still; one that is gone is offered no longer."""
-        if self._fetches.get(descriptor.digest):
+        """Whether the store has it, still; one that is gone is offered no longer. A distant store is not asked again
+        for each of the layers that an engine exports: what is gone by then shows when it is read, or named by a record.
+        """
+        with self._lock:
+            found = descriptor.digest in self._found
+        if found or self._fetches.get(descriptor.digest):
             return True
         try:
             if descriptor.digest in self._store.contains([descriptor.digest]):
@@ -85,15 +91,18 @@ class Offers:
             self._fault(descriptor, error)
             raise
 
-    def _find(self, descriptors: Sequence[Descriptor], chains: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Some stores know where a blob lies only once they have looked up a record that names it. What stays unknown
-        is found out by the one who asks for it."""
-        wanted = [each.digest for each in descriptors]
+    def _find(self, descriptors: Sequence[Descriptor], chains: Iterable[tuple[str, Sequence[str]]]) -> frozenset[str]:
+        """Those that the store knows of. Some stores know where a blob lies only once they have looked up a record that
+        names it. What stays unknown is found out by the one who asks for it."""
+        wanted = {each.digest for each in descriptors}
+        found: frozenset[str] = frozenset()
         with suppress(CacheError):
             for namespace, chain in chains:
-                if len(self._store.contains(wanted)) == len(set(wanted)):
-                    return
+                found = self._store.contains(wanted)
+                if found >= wanted:
+                    break
                 self._store.lookup(namespace, chain)
+        return found
 
     def _read(self, descriptor: Descriptor, offset: int, length: int) -> bytes:
         """Tried again after a pause: what a network or a busy disk does to a read is often over then. The first error

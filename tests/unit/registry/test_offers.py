@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -26,8 +27,17 @@ class DistantStore(MemoryStore):
         self.reads: Counter[int] = Counter()
         self.errors: list[CacheError] = []
         self.opened: list[str] = []
+        self.asked: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+
+    def contains(self, digests: Iterable[str]) -> frozenset[str]:
+        wanted = list(digests)
+        self.asked += wanted
+        return super().contains(wanted)
+
+    def lookup(self, namespace: str, chain: Sequence[str]) -> None:
+        """Nothing that it does not know already."""
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
         self.opened.append(descriptor.digest)
@@ -193,6 +203,32 @@ def test_what_is_gone_is_not_said_to_be_held(tmp_path: Path) -> None:
     assert source.held(blob)
     store.blobs.clear()
     assert not source.held(blob)
+    assert source.get(blob.digest) is None
+    assert len(source.faults) == 1
+
+
+def test_of_what_was_there_when_it_was_offered_a_distant_store_is_not_asked_again(tmp_path: Path) -> None:
+    """An engine that exports asks for each of its layers, one after another."""
+    store = DistantStore()
+    blob, other = _add(store, DATA), _add(store, DATA[1:])
+    del store.blobs[other.digest]
+    source = Offers(store, tmp_path)
+    source.offer([blob, other], prefetch=False, chains=[("namespace", ["key"])])
+    store.asked.clear()
+    assert source.held(blob)
+    assert store.asked == []
+    assert not source.held(other)
+    assert store.asked == [other.digest]
+
+
+def test_what_was_found_and_is_gone_when_it_is_read_is_offered_no_longer(tmp_path: Path) -> None:
+    store = DistantStore()
+    blob = _add(store, DATA)
+    source = Offers(store, tmp_path)
+    source.offer([blob], prefetch=False, chains=[("namespace", ["key"])])
+    store.blobs.clear()
+    with pytest.raises(BlobNotFound):
+        read(source, blob)
     assert source.get(blob.digest) is None
     assert len(source.faults) == 1
 
