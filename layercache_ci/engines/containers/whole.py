@@ -5,15 +5,17 @@ store goes, every command there fails. So such a build has a storage of its own,
 skopeo: first, while the build runs, the deepest image that was restored; then the result, whose lower layers are there
 by then, so that only the new ones are written. What skopeo reads is a folder of its `dir:` transport, which takes
 OCI's and Docker's manifests alike; it asks for no layer that the storage has, so the second folder holds the new ones
-only.
+only. Whatever goes wrong here is the cache's fault, and no build fails by it: the caller builds again without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,11 @@ Source = Callable[[], Iterable[bytes]] | Path
 """A blob of a layout: what makes its bytes, or the file that has them."""
 PIECE: Final = 1 << 20
 COPY_SECONDS: Final = 3600
+
+
+def can_bring(environment: Mapping[str, str]) -> bool:
+    """Whether there is a skopeo."""
+    return shutil.which("skopeo", path=environment.get("PATH")) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ class Carrier:
     def bring(self, image: StoredImage, storage: Storage, names: Sequence[str], carrying: Carrying | None) -> None:
         """Bring the result out of `storage`, under its names, its manifest and config byte for byte. Only the layers
         that the user's storage lacks are written. Raises EngineError."""
-        arrived = carrying is not None and carrying.wait()
+        if carrying is not None:
+            carrying.wait()  # what did not arrive by it is brought with the rest
         layout = self.scratch / "result"
         try:
             present = Storage(self.engine.graph_root)
@@ -86,7 +94,10 @@ class Carrier:
             raise EngineError(f"the image can't be taken out of the build's own storage: {error}") from error
         for target in [full_name(name) for name in names] or [f"@{image.id}"]:
             self._run(self._copy(layout, target))
-        if carrying is not None and arrived:
+
+    def forget(self, carrying: Carrying) -> None:
+        """Take away the image by which the layers came; those that the result has stay. Raises EngineError."""
+        if carrying.stop():
             self._run([self.engine.executable, "rmi", carrying.image_id])
 
     def _run(self, command: Sequence[str]) -> None:
@@ -113,14 +124,15 @@ class Carrying:
     image_id: str
     process: subprocess.Popen[bytes]
 
-    def wait(self) -> bool:
-        """Whether it arrived; where it did not, the result is brought with all its layers."""
-        return self.process.wait() == 0
+    def wait(self) -> None:
+        """Until it is there or has failed; one that hangs is given up."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(COPY_SECONDS)
 
-    def stop(self) -> None:
-        """No longer wanted: the build failed. Does nothing where it is done."""
+    def stop(self) -> bool:
+        """No longer wanted: whether it had arrived by now."""
         self.process.terminate()
-        self.process.wait()
+        return self.process.wait() == 0
 
 
 def _source(store: Store, blob: Descriptor) -> Source:
