@@ -76,7 +76,7 @@ def _tools(machine: Machine) -> Iterator[Finding]:
     if shutil.which("skopeo", path=path) is None:
         yield (
             False,
-            "skopeo: not on PATH; base images can't be looked up, nothing restored without --keep-store: install it",
+            "skopeo: not on PATH; no base image looked up, nothing restored without --keep-store: install it",
         )
     else:
         yield True, "skopeo"
