@@ -11,16 +11,16 @@ from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
 from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
-from layercache_ci.engines.containers.image_store import RestoredImage, write_image_store
+from layercache_ci.engines.containers.image_store import write_image_store
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
 from layercache_ci.engines.containers.planning import make_plan
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import Selection, image_id, select
+from layercache_ci.engines.containers.restore import Selection, select
 from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.save import Built, Saver
 from layercache_ci.engines.containers.storage import Storage, StoredImage
-from layercache_ci.engines.containers.whole import Carrier, Carrying, can_bring
+from layercache_ci.engines.containers.whole import Carrier, can_bring
 from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.process import launch
 from layercache_ci.engines.protocol import Saved
@@ -52,7 +52,8 @@ class Build:
     place: Place | None = None
     """Where the restored layers are; None where nothing was restored."""
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
-    _carrying: Carrying | None = None
+    _carrier: Carrier | None = None
+    """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
     _lookup: Lookup = field(default_factory=Lookup)
     _lost: dict[str, Reason] = field(default_factory=dict)
     _left: Mapping[str, Step] = field(default_factory=dict)
@@ -174,6 +175,8 @@ class Build:
         self.warnings.append(f"{what}: {why}")
         self._lost |= {key: Reason("not-restored", why) for key in self.selection.links}
         self._left, self.selection = self.selection.links, Selection()
+        self._predict()
+        self._end_carrying()
         if self.place is not None:
             self.place.remove()  # at once: the disk may be full
             self.place = None
@@ -185,23 +188,16 @@ class Build:
             try:
                 self._configure(self.place)
             except (CacheError, OSError) as error:
-                self.abandon(f"built without the cache: {error}")
-            self._begin_carrying()
+                self._restore_nothing("nothing was restored", str(error))
+        if self.place is not None and not self.settings.keep_store:
+            self._carrier = self._begin_carrying(self.place)
         code, interrupted = self._build(sink)
         if self.place is None or interrupted:
             return code
-        try:
-            if code == 0:
-                self._bring()
-                return code
-            if self.reader.steps:
-                return code
-            what, why = "built without what was restored", "on it the engine did not begin"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without
-            what, why = "built again without what was restored, since the result could not be brought", str(error)
-        self._forget_carrying()
-        self._restore_nothing(what, why)
-        self._predict()
+        fault = self._bring() if code == 0 else None if self.reader.steps else "the engine did not begin on it"
+        if fault is None:
+            return code
+        self._restore_nothing("built again without what was restored", fault)
         return self._build(sink)[0]
 
     def _build(self, sink: BinaryIO | None) -> tuple[int, bool]:
@@ -232,50 +228,36 @@ class Build:
             environment[storage_conf.VARIABLE] = str(self.place.configuration)
         return environment
 
-    def _begin_carrying(self) -> None:
+    def _begin_carrying(self, place: Place) -> Carrier:
         """The user's storage gets the lower layers while the engine builds."""
-        carrier, target = self._carrier, self._deepest()
-        if carrier is None or target is None or self.store is None:
-            return
+        carrier, plan = Carrier(self.engine, self.machine.environment, place.root), self.plan_made
+        image = None if plan is None else self.selection.deepest(plan.chain(plan.target))
         try:
-            self._carrying = carrier.begin(target, self.store)
+            if image is not None and self.store is not None:
+                carrier.begin(image, self.store)
         except (CacheError, OSError) as error:
             self.warnings.append(f"the restored layers are brought after the build: {error}")
+        return carrier
 
-    def _bring(self) -> None:
-        """Make the result whole. Raises EngineError, and whatever else may go wrong there."""
-        carrier, name = self._carrier, self.reader.final_image
-        if carrier is None or name is None:
-            return
-        carrier.bring(self.storage.image(name), self.storage, self.settings.tags, self._carrying)
-        self._forget_carrying()
-
-    def _forget_carrying(self) -> None:
-        carrier, carrying, self._carrying = self._carrier, self._carrying, None
-        if carrier is None or carrying is None:
-            return
+    def _bring(self) -> str | None:
+        """Make the result whole; where that can't be, the reason."""
+        name = self.reader.final_image
+        if self._carrier is None or name is None:
+            return None
         try:
-            carrier.forget(carrying)
+            self._carrier.bring(self.storage.image(name), self.storage, self.settings.tags)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without us
+            return f"the result could not be brought into the storage: {error or type(error).__name__}"
+        self._end_carrying()
+        return None
+
+    def _end_carrying(self) -> None:
+        carrier, self._carrier = self._carrier, None
+        try:
+            if carrier is not None:
+                carrier.end()
         except EngineError as error:
             self.warnings.append(f"an image without a name stays in the storage: {error}")
-
-    @property
-    def _carrier(self) -> Carrier | None:
-        """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
-        if self.place is None or self.settings.keep_store:
-            return None
-        return Carrier(self.engine, self.machine.environment, self.place.root)
-
-    def _deepest(self) -> RestoredImage | None:
-        """The restored image that the result will most likely lie on."""
-        plan = self.plan_made
-        if plan is None:
-            return None
-        chain = plan.chain(plan.target)
-        depth = self.selection.depth(chain)
-        links = [self.selection.links[key] for key in chain[:depth]]
-        ids = [image for image in map(image_id, links) if image is not None]
-        return next((image for image in self.selection.images if ids and image.image.id == ids[-1]), None)
 
     @property
     def storage(self) -> Storage:
@@ -314,7 +296,7 @@ class Build:
 
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
-        self._forget_carrying()
+        self._end_carrying()
         if self.place is not None and not self.settings.keep_store:
             self.place.discard()
 

@@ -43,15 +43,19 @@ def can_bring(environment: Mapping[str, str]) -> bool:
     return shutil.which("skopeo", path=environment.get("PATH")) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Carrier:
     """Brings images into the storage of `engine`, by skopeo. Layouts are made below `scratch`."""
 
     engine: Engine
     environment: Mapping[str, str]
     scratch: Path
+    _restored: str = ""
+    """The ID of the restored image that is on its way, or there."""
+    _process: subprocess.Popen[bytes] | None = None
+    """What brings it."""
 
-    def begin(self, image: RestoredImage, store: Store) -> Carrying:
+    def begin(self, image: RestoredImage, store: Store) -> None:
         """Start to bring the layers of a restored image while the build runs, under a config that nobody else has: the
         manifest here names compressed layers, and an image that came with it would keep its digest. Raises CacheError
         and OSError."""
@@ -70,20 +74,20 @@ class Carrier:
         }
         blobs = {layer.blob.digest: _source(store, layer.blob) for layer in image.layers}
         write_layout(layout, json.dumps(manifest).encode(), config, blobs)
-        identity = hashlib.sha256(config).hexdigest()
-        process = subprocess.Popen(
-            self._copy(layout, f"@{identity}"),
+        self._restored = hashlib.sha256(config).hexdigest()
+        self._process = subprocess.Popen(
+            self._copy(layout, f"@{self._restored}"),
             env=self._environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        return Carrying(identity, process)
 
-    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str], carrying: Carrying | None) -> None:
+    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str]) -> None:
         """Bring the result out of `storage`, under its names, its manifest and config byte for byte. Only the layers
         that the user's storage lacks are written. Raises EngineError."""
-        if carrying is not None:
-            carrying.wait()  # what did not arrive by it is brought with the rest
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(COPY_SECONDS)  # what does not arrive by it is brought with the rest
         layout = self.scratch / "result"
         try:
             present = Storage(self.engine.graph_root)
@@ -95,10 +99,15 @@ class Carrier:
         for target in [full_name(name) for name in names] or [f"@{image.id}"]:
             self._run(self._copy(layout, target))
 
-    def forget(self, carrying: Carrying) -> None:
-        """Take away the image by which the layers came; those that the result has stay. Raises EngineError."""
-        if carrying.stop():
-            self._run([self.engine.executable, "rmi", carrying.image_id])
+    def end(self) -> None:
+        """Take away the restored image, or stop to bring it; those of its layers that the result has stay. The second
+        time it does nothing. Raises EngineError."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()  # nothing, where it is done
+        if process.wait() == 0:
+            self._run([self.engine.executable, "rmi", self._restored])
 
     def _run(self, command: Sequence[str]) -> None:
         ask(command, self._environment(), timeout=COPY_SECONDS)
@@ -115,24 +124,6 @@ class Carrier:
         # a policy says which registries to trust; this comes from the engine's build and from blobs of our own
         command = ["skopeo", "--insecure-policy", "copy", "--quiet"]
         return [*command, f"dir:{layout}", f"containers-storage:[{place}]{target}"]
-
-
-@dataclass(slots=True)
-class Carrying:
-    """A restored image on its way."""
-
-    image_id: str
-    process: subprocess.Popen[bytes]
-
-    def wait(self) -> None:
-        """Until it is there or has failed; one that hangs is given up."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(COPY_SECONDS)
-
-    def stop(self) -> bool:
-        """No longer wanted: whether it had arrived by now."""
-        self.process.terminate()
-        return self.process.wait() == 0
 
 
 def _source(store: Store, blob: Descriptor) -> Source:

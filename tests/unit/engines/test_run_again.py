@@ -44,7 +44,9 @@ def test_a_result_that_cant_be_found_is_built_again(tmp_path: Path) -> None:
     assert runs(tmp_path) == [True, False]
     assert build.image_id == f"sha256:{'0' * 64}"
     [warning] = build.warnings
-    assert "built again without what was restored, since the result could not be brought" in warning
+    assert (
+        "built again without what was restored: the result could not be brought into the storage: no images" in warning
+    )
     assert not place.root.exists()
     assert not place.image_store.exists()
 
@@ -60,7 +62,7 @@ def test_an_engine_that_cant_begin_on_it_begins_without(tmp_path: Path) -> None:
     build = build_of(tmp_path, f"{ON_RESTORED} || exit 125\n{BUILDS}")
     assert build.run(None) == 0
     assert runs(tmp_path) == [True, False]
-    assert build.warnings == ["built without what was restored: on it the engine did not begin"]
+    assert build.warnings == ["built again without what was restored: the engine did not begin on it"]
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), (f"{ON_RESTORED} || {{ {BUILDS}; }}; exit 9", 9)])
