@@ -164,7 +164,7 @@ def test_without_skopeo_a_warm_build_is_a_cold_one(place: Workplace) -> None:
 
 
 def first_reason(report: dict[str, Any]) -> str:
-    return next(step["reason"]["code"] for step in report["stages"][0]["steps"] if step["reason"])
+    return next(str(step["reason"]["code"]) for step in report["stages"][0]["steps"] if step["reason"])
 
 
 @pytest.mark.parametrize("of", ["restored", "result"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,7 +173,12 @@ def test_a_build_without_us_waits_for_no_builder(
 ) -> None:
     """Nor is a second engine started once it has booted."""
     begun: list[Future[Any]] = []
-    monkeypatch.setattr(run_module, "aside", lambda work: begun.append(aside(work)) or begun[0])
+
+    def noted(work: Callable[[], Any]) -> Future[Any]:
+        begun.append(aside(work))
+        return begun[-1]
+
+    monkeypatch.setattr(run_module, "aside", noted)
     run, session = EngineRun(machine, BUILDER, tmp_path / "metadata.json"), Booting(reached)
     run.start_early(SETTINGS, session, exports=True)  # type: ignore[arg-type]
     if admitted:
