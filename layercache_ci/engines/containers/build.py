@@ -10,7 +10,7 @@ from typing import BinaryIO
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
-from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
+from layercache_ci.engines.containers.engine import FAILED, Engine, detect, enter_user_namespace
 from layercache_ci.engines.containers.image_store import write_image_store
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
@@ -52,6 +52,8 @@ class Build:
     place: Place | None = None
     """Where the restored layers are; None where nothing was restored."""
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
+    _interrupted: bool = False
+    """Whether somebody asked the engine to end."""
     _carrier: Carrier | None = None
     """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
     _lookup: Lookup = field(default_factory=Lookup)
@@ -191,23 +193,25 @@ class Build:
                 self._restore_nothing("nothing was restored", str(error))
         if self.place is not None and not self.settings.keep_store:
             self._carrier = self._begin_carrying(self.place)
-        code, interrupted = self._build(sink)
-        if self.place is None or interrupted:
-            return code
-        fault = self._bring() if code == 0 else None if self.reader.steps else "the engine did not begin on it"
-        if fault is None:
-            return code
-        self._restore_nothing("built again without what was restored", fault)
-        return self._build(sink)[0]
+        code = self._build(sink)
+        fault = self._bring() if code == 0 else None
+        if self.place is not None and code == FAILED and not (self.reader.steps or self._interrupted):
+            fault = "the engine did not begin on it"
+        if fault is not None:
+            self._restore_nothing("built again without what was restored", fault)
+            code = self._build(sink)
+        self._end_carrying()  # here: the process that saves may be another one
+        return code
 
-    def _build(self, sink: BinaryIO | None) -> tuple[int, bool]:
-        """The engine's exit code, and whether somebody asked it to end."""
+    def _build(self, sink: BinaryIO | None) -> int:
+        """Run the engine once."""
         self.reader = OutputReader(time.monotonic)
         command = self.engine.build_command(self.settings)
         self.launched = self.launched or time.monotonic()
         running = launch(command, self._environment())
         code = running.follow(on_line=self.reader.feed, sink=sink)
-        return code, running.interrupted != 0
+        self._interrupted = running.interrupted != 0
+        return code
 
     def _configure(self, place: Place) -> None:
         """The storage of a build on restored layers is its own: in the user's, its image would break every command
@@ -247,8 +251,7 @@ class Build:
         try:
             self._carrier.bring(self.storage.image(name), self.storage, self.settings.tags)
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without us
-            return f"the result could not be brought into the storage: {error or type(error).__name__}"
-        self._end_carrying()
+            return f"the result could not be brought into the storage: {str(error) or type(error).__name__}"
         return None
 
     def _end_carrying(self) -> None:

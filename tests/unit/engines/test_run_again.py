@@ -63,12 +63,24 @@ def test_an_engine_that_cant_begin_on_it_begins_without(tmp_path: Path) -> None:
     assert build.warnings == ["built again without what was restored: the engine did not begin on it"]
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), (f"{ON_RESTORED} || {{ {BUILDS}; }}; exit 9", 9)])
-def test_the_exit_code_is_that_of_the_last(tmp_path: Path, script: str, code: int) -> None:
-    assert build_of(tmp_path, script).run(None) == code
+@pytest.mark.parametrize("code", [125, 9])
+def test_the_exit_code_is_that_of_the_last(tmp_path: Path, code: int) -> None:
+    assert build_of(tmp_path, f"{ON_RESTORED} || exit 125; exit {code}").run(None) == code
+    assert runs(tmp_path) == [True, False]
 
 
-def test_a_step_that_fails_is_not_the_caches_fault(tmp_path: Path) -> None:
-    build = build_of(tmp_path, f"{BUILDS}; exit 3")
-    assert build.run(None) == 3
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (f"{BUILDS}; exit 3", 3),
+        (f"{BUILDS}; exit 125", 125),
+        ("exit 3", 3),
+        ("kill -TERM $$", 143),
+        ("trap 'exit 125' TERM; kill -TERM $PPID; while :; do sleep 0.1; done", 125),
+    ],
+    ids=["a step", "amid a step", "a step that is not shown", "a signal", "a signal to us"],
+)
+def test_what_fails_otherwise_is_not_the_caches_fault(tmp_path: Path, script: str, code: int) -> None:
+    build = build_of(tmp_path, script)
+    assert build.run(None) == code
     assert (runs(tmp_path), build.warnings) == ([True], [])
