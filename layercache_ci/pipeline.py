@@ -172,7 +172,7 @@ def _run(run: Build, settings: BuildSettings, voice: Voice, course: Course) -> i
         course.launched = run.launched is not None
     if code == 0:
         try:
-            with voice.doing("bringing the image into the storage"):
+            with voice.doing("finishing the image"):
                 run.finish()
         except EngineError as error:
             course.code = ENGINE_FAILED

@@ -74,7 +74,10 @@ def _engines(machine: Machine) -> Iterator[Finding]:
 def _tools(machine: Machine) -> Iterator[Finding]:
     path = machine.environment.get("PATH")
     if shutil.which("skopeo", path=path) is None:
-        yield False, "skopeo: not on PATH; base images can't be looked up in registries: install it"
+        yield (
+            False,
+            "skopeo: not on PATH; no base image looked up, nothing restored without --keep-store: install it",
+        )
     else:
         yield True, "skopeo"
     try:

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,13 +48,16 @@ class Place:
         """Remove them in a process of its own, which nobody waits for: tens of thousands of files take seconds."""
         for folder in (self.root, self.image_store):
             unmount_below(folder)
-        subprocess.Popen(
-            ["rm", "-rf", "--", self.root, self.image_store, self.lock],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            subprocess.Popen(
+                ["rm", "-rf", "--", self.root, self.image_store, self.lock],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self.remove()
 
     def remove(self) -> None:
         unfinished = self.lock.parent.glob(f".{self.image_store.name}.*")
@@ -107,9 +111,11 @@ def _sweep(lock: Path) -> None:
 
 
 def unmount_below(folder: Path) -> None:
-    """The overlay driver mounts its own home and leaves that so; a folder with a mount in it can't be removed."""
+    """The overlay driver mounts its own home and leaves that so; a folder with a mount in it can't be removed. Without
+    an umount on this machine it stays."""
     with Path("/proc/self/mounts").open() as mounts:
         places = [line.split(" ")[1].encode().decode("unicode_escape") for line in mounts]
     for place in sorted(places, key=len, reverse=True):
         if place.startswith(f"{folder}/"):
-            subprocess.run(["umount", place], check=False, capture_output=True)
+            with suppress(OSError):
+                subprocess.run(["umount", place], check=False, capture_output=True)

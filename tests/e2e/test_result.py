@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -29,6 +30,7 @@ RUN echo one > /one
 COPY message /message
 RUN cat /message /made > /all
 """
+ALWAYS = "buildah-1.28"
 SCHEMA = json.loads((CHECKOUT / "docs/report.schema.json").read_text())
 
 
@@ -61,7 +63,7 @@ class Workplace:
 
 @pytest.fixture
 def place(lab: Lab, make_engine: MakeEngine, request: pytest.FixtureRequest) -> Workplace:
-    return Workplace(lab, make_engine, getattr(request, "param", "buildah-1.28"))
+    return Workplace(lab, make_engine, getattr(request, "param", ALWAYS))
 
 
 def totals(report: dict[str, Any]) -> tuple[int, int]:
@@ -128,6 +130,90 @@ def test_with_keep_store_the_result_stays_on_the_image_store(place: Workplace) -
     line = next(line for line in said.splitlines() if "CONTAINERS_STORAGE_CONF=" in line)
     storage = {"CONTAINERS_STORAGE_CONF": line.partition("CONTAINERS_STORAGE_CONF=")[2]}
     whole(dataclasses.replace(engine, environment={**engine.environment, **storage}), "hello")
+
+
+def without_skopeo(engine: Engine) -> Engine:
+    """All that is on PATH, but for that one."""
+    programs = engine.folder / "programs"
+    programs.mkdir()
+    for folder in engine.environment["PATH"].split(os.pathsep):
+        for program in Path(folder).glob("*"):
+            link = programs / program.name
+            if program.name != "skopeo" and not os.path.lexists(link):
+                link.symlink_to(program)
+    return dataclasses.replace(engine, environment={**engine.environment, "PATH": str(programs)})
+
+
+def test_without_skopeo_a_warm_build_is_a_cold_one(place: Workplace) -> None:
+    """Nobody could bring what is built on restored layers to where it belongs; a result that stays may lie on them."""
+    place.build(place.engine(), "-t", "localhost/app:1")
+    engine, keeping = without_skopeo(place.engine()), without_skopeo(place.engine())
+    for each in (engine, keeping):
+        each.run("pull", place.lab.busybox)  # who has the base image asks no registry
+
+    _, warm, said = place.build(engine, "-t", "localhost/app:1")
+    _, kept, _ = place.build(keeping, "-t", "localhost/app:1", "--keep-store")
+
+    assert totals(warm) == (0, 6), said
+    assert warm["totals"]["bytes_restored"] == warm["totals"]["bytes_saved"] == 0
+    [warning] = warm["warnings"]
+    assert "skopeo" in warning
+    assert "install it, or build with --keep-store" in warning
+    assert first_reason(warm) == "not-restored"
+    whole(engine, "hello")
+    assert (totals(kept), kept["warnings"]) == ((6, 0), [])
+
+
+def first_reason(report: dict[str, Any]) -> str:
+    return next(str(step["reason"]["code"]) for step in report["stages"][0]["steps"] if step["reason"])
+
+
+@pytest.mark.parametrize("of", ["restored", "result"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ALWAYS,
+        *(pytest.param(name, marks=pytest.mark.all_rows) for name in CONTAINERS if name != ALWAYS),
+    ],
+    indirect=True,
+)
+def test_a_result_that_cant_be_brought_is_built_again(place: Workplace, of: str) -> None:
+    """A skopeo that copies nothing, or of two folders only the first: a full disk, a storage of another version."""
+    cold_engine, engine = place.engine(), place.engine()
+    place.build(cold_engine, "-t", "localhost/app:1")
+    wrapper = engine.folder / "bin/skopeo"
+    failing = "*' copy '*" if of == "restored" else "*' copy '*/result' '*"
+    fails = f'case " $* " in {failing}) echo no space left on device >&2; exit 1;; esac'
+    wrapper.write_text(wrapper.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{fails}\n"))
+
+    code, report, said = place.build(engine, "-t", "localhost/app:1")
+
+    assert (code, totals(report)) == (0, (0, 6)), said
+    [warning] = report["warnings"]
+    assert "built again without what was restored" in warning
+    assert "no space left on device" in warning
+    assert first_reason(report) == "not-restored"
+    assert (report["saved"], report["totals"]["bytes_saved"]) == (True, 0)
+    assert images(engine) == images(cold_engine)
+    whole(engine, "hello")
+    assert totals(place.build(place.engine(), "-t", "localhost/app:1")[1]) == (6, 0)
+
+
+def images(engine: Engine) -> int:
+    return len(engine.run("images", "--all", "--quiet").stdout.split())
+
+
+def test_a_failing_build_leaves_no_image_of_ours(place: Workplace) -> None:
+    """What was restored was on its way into the storage, or is there."""
+    place.build(place.engine(), "-t", "localhost/app:1")
+    dockerfile = place.context / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("RUN cat /message", "RUN sleep 2; exit 3 #"))
+    engine = place.engine()
+
+    code, report, _ = place.build(engine, "-t", "localhost/app:1", check=False)
+
+    assert (code, totals(report)) == (3, (5, 1))
+    assert images(engine) == 0
 
 
 def test_a_failing_step_keeps_its_own_exit_code_and_what_was_finished(place: Workplace) -> None:

@@ -232,6 +232,31 @@ def test_two_cold_builds_at_once_on_one_builder(bench: Bench) -> None:
     assert [bench.build(bench.engine(), folder).outcomes for folder in (one, other)] == ["hhh", "hhh"]
 
 
+@pytest.mark.parametrize("waits", [(), ("--no-wait",)], ids=["waits", "in the background"])
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_what_came_of_a_cache_of_theirs_is_saved(bench: Bench, waits: tuple[str, ...]) -> None:
+    """BuildKit imports it, pushes the image by the layers' names, and never downloads a layer: a cache that is left in
+    place while ours is tried must fill ours."""
+    folder, first, engine = context(bench, LARGE), bench.engine(), bench.engine()
+    theirs = f"type=registry,ref={engine.registry}/theirs:{'-'.join(('cache', *waits))}"
+    first.plain("--network", "host", f"--cache-to={theirs},mode=max", folder)
+    report = engine.folder / "report.json"
+
+    done = engine.build(
+        "--store", f"local:{bench.store}", "--report", report, "--network", "host", *waits,
+        "-t", f"{engine.registry}/theirs:image", "--push", folder, "--", f"--cache-from={theirs}",
+    )  # fmt: skip
+    if waits:
+        pid = int(done.stderr.split("saving in the background: process ")[1].split(",")[0])
+        until(lambda: has_ended(pid))
+    said = Said(done, json.loads(report.read_text()))
+
+    assert said.outcomes == "hhh", said.shown
+    assert (said.report["saved"], said.report["warnings"]) == (True, [])
+    again = bench.build(bench.engine(), folder)
+    assert (again.outcomes, again.disagreements, again.report["warnings"]) == ("hhh", [], [])
+
+
 def test_an_engine_that_kept_its_cache_is_left_to_it(bench: Bench) -> None:
     folder, engine, emptied = context(bench, STEPS, file="1"), bench.engine(), bench.engine()
     bench.build(engine, folder)

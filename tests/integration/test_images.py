@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,13 @@ def test_an_unreachable_registry_leaves_what_is_known_and_says_so(stand: Stand) 
     assumed = stand.resolver("missing", BaseImage("b", "3" * 64)).resolve("b", "linux/amd64")
     assert assumed.identity == "3" * 64
     assert "newest build" in assumed.note
+
+
+def test_without_skopeo_the_remedy_is_said(stand: Stand) -> None:
+    resolver = stand.resolver("missing", BaseImage("b", "3" * 64))
+    image = replace(resolver, environment={"PATH": str(stand.folder / "nowhere")}).resolve("b", "linux/amd64")
+    assert image.identity == "3" * 64
+    assert "skopeo, which asks it, is not on PATH; install it" in image.note
 
 
 def test_an_image_that_nobody_knows_has_no_identity(stand: Stand) -> None:

@@ -13,12 +13,13 @@ from layercache_ci.settings import BuildSettings
 
 NOT_FOR_EXPORT: Final = frozenset(
     {
-        "--annotation", "--attest", "--cache-from", "--cache-to", "--iidfile", "--load", "--metadata-file",
+        "--annotation", "--attest", "--cache-to", "--iidfile", "--load", "--metadata-file",
         "--no-cache", "--no-cache-filter", "--output", "--progress", "--provenance", "--push", "--quiet", "--sbom",
         "--tag", "-o", "-q", "-t",
     }
 )  # fmt: skip
-"""Options of the user's that say where the result goes; a solve that only exports the cache has none."""
+"""Options of the user's that say where the result goes; a solve that only exports the cache has none. A cache that
+they import stays: what came out of it and was never downloaded is looked up there again."""
 ALONE: Final = frozenset({"--load", "--no-cache", "--push", "--quiet", "-q"})
 """Those that take no word of their own behind them."""
 SHORT: Final = len("-o")

@@ -8,6 +8,7 @@ import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from layercache_ci.engines.buildkit.builders import (
     BOOT,
@@ -25,6 +26,11 @@ from layercache_ci.engines.buildkit.daemon import ask_daemon
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
+
+REMEDY: Final = (
+    "use a builder of yours (docker/setup-buildx-action, with driver-opts image=... where moby/buildkit can't be "
+    "pulled), or Docker's containerd image store"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def for_cache(builder: Builder, machine: Machine) -> Builder:
         _create(name, builder, machine)
         return inspect(name, machine)
     except (EngineError, OSError) as error:
-        raise CacheError(f"no builder that can export a cache: {error}") from error
+        raise CacheError(f"no builder that can export a cache: {error}; {REMEDY}") from error
 
 
 def demand_reach(builder: Builder, machine: Machine) -> None:

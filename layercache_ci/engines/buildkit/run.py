@@ -91,7 +91,10 @@ class EngineRun:
     def start(self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...]) -> Running:
         """The engine at work, `reached` being None where it builds without us. Raises EngineError."""
         self._decided.set()  # what was not admitted by now has not been started
-        early = None if self._early is None else self._early.result()
+        with self._launching:
+            # to boot a builder takes minutes: who will not use it does not wait for it, nor for an engine on it
+            self._stopped |= self._unfollowed is None and (reached is None or not self._admitted)
+        early = None if self._early is None or self._stopped else self._early.result()
         self._early = None
         if early is None:
             return self._launch(settings, reached, cache_from)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import storage_conf
-from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
-from layercache_ci.engines.containers.image_store import RestoredImage, write_image_store
+from layercache_ci.engines.containers.engine import FAILED, Engine, detect, enter_user_namespace
+from layercache_ci.engines.containers.image_store import write_image_store
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader, SeenStep
 from layercache_ci.engines.containers.planning import make_plan
 from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import Selection, image_id, select
+from layercache_ci.engines.containers.restore import Selection, select
 from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.save import Built, Saver
 from layercache_ci.engines.containers.storage import Storage, StoredImage
-from layercache_ci.engines.containers.whole import Carrier, Carrying
+from layercache_ci.engines.containers.whole import Carrier, can_bring
 from layercache_ci.engines.lookup import Lookup, look_up
-from layercache_ci.engines.process import stream
+from layercache_ci.engines.process import launch
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
+from layercache_ci.store.model import Step
 
 
 @dataclass(slots=True)
@@ -50,9 +52,14 @@ class Build:
     place: Place | None = None
     """Where the restored layers are; None where nothing was restored."""
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
-    _carrying: Carrying | None = None
+    _interrupted: bool = False
+    """Whether somebody asked the engine to end."""
+    _carrier: Carrier | None = None
+    """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
     _lookup: Lookup = field(default_factory=Lookup)
     _lost: dict[str, Reason] = field(default_factory=dict)
+    _left: Mapping[str, Step] = field(default_factory=dict)
+    """What the store holds as it should and was not used all the same: links by key."""
     _predictions: dict[int, list[Prediction]] = field(default_factory=dict)
 
     @property
@@ -94,9 +101,21 @@ class Build:
     def restore(self) -> None:
         """Write what the store holds of this build into an additional image store, ready for the engine."""
         self._look_up()
-        if self.store is not None and self.selection.images and not self._all_there():
+        if self.store is not None and self._is_to_restore():
             self._write(self.store)
         self._predict()
+
+    def _is_to_restore(self) -> bool:
+        """Whether there is anything, and a way to bring what is built on it to where it belongs."""
+        if not self.selection.images or self._all_there():
+            return False
+        if self.settings.keep_store or can_bring(self.machine.environment):
+            return True
+        self._restore_nothing(
+            "nothing was restored",
+            "skopeo, which brings the result into the storage, is not on PATH; install it, or build with --keep-store",
+        )
+        return False
 
     def _all_there(self) -> bool:
         """Whether the engine kept its storage, and has all the images itself. Where one is missing all are restored:
@@ -111,6 +130,7 @@ class Build:
     def preview(self) -> None:
         """What `restore` would choose, without reading a layer."""
         self._look_up()
+        self._is_to_restore()
         self._predict()
 
     def _look_up(self) -> None:
@@ -139,8 +159,7 @@ class Build:
                 rootless=self.machine.rootless,
             )
         except (CacheError, OSError) as error:
-            self.warnings.append(f"nothing was restored: {error}")
-            self._lose(Selection(), str(error))
+            self._restore_nothing("nothing was restored", str(error))
             return
         self.place = place
         self.bytes_restored = restored.bytes_read
@@ -153,17 +172,46 @@ class Build:
         self._lost = {key: Reason("damaged", why) for key in self.selection.links.keys() - kept.links.keys()}
         self.selection = kept
 
+    def _restore_nothing(self, what: str, why: str) -> None:
+        """After all. The store is not to blame, and what it holds is not saved again."""
+        self.warnings.append(f"{what}: {why}")
+        self._lost |= {key: Reason("not-restored", why) for key in self.selection.links}
+        self._left, self.selection = self.selection.links, Selection()
+        self._predict()
+        self._end_carrying()
+        if self.place is not None:
+            self.place.remove()  # at once: the disk may be full
+            self.place = None
+
     def run(self, sink: BinaryIO | None) -> int:
-        """Run the engine, its output going to `sink` as it comes; its exit code."""
+        """Run the engine, its output going to `sink` as it comes; its exit code. Where what was restored stands in the
+        way of a build or of its result, it is built once more without."""
         if self.place is not None:
             try:
                 self._configure(self.place)
             except (CacheError, OSError) as error:
-                self.abandon(f"built without the cache: {error}")
-            self._begin_carrying()
+                self._restore_nothing("nothing was restored", str(error))
+        if self.place is not None and not self.settings.keep_store:
+            self._carrier = self._begin_carrying(self.place)
+        code = self._build(sink)
+        fault = self._bring() if code == 0 else None
+        if self.place is not None and code == FAILED and not (self.reader.steps or self._interrupted):
+            fault = "the engine did not begin on it"
+        if fault is not None:
+            self._restore_nothing("built again without what was restored", fault)
+            code = self._build(sink)
+        self._end_carrying()  # here: the process that saves may be another one
+        return code
+
+    def _build(self, sink: BinaryIO | None) -> int:
+        """Run the engine once."""
+        self.reader = OutputReader(time.monotonic)
         command = self.engine.build_command(self.settings)
-        self.launched = time.monotonic()
-        return stream(command, self._environment(), on_line=self.reader.feed, sink=sink)
+        self.launched = self.launched or time.monotonic()
+        running = launch(command, self._environment())
+        code = running.follow(on_line=self.reader.feed, sink=sink)
+        self._interrupted = running.interrupted != 0
+        return code
 
     def _configure(self, place: Place) -> None:
         """The storage of a build on restored layers is its own: in the user's, its image would break every command
@@ -184,33 +232,35 @@ class Build:
             environment[storage_conf.VARIABLE] = str(self.place.configuration)
         return environment
 
-    def _begin_carrying(self) -> None:
+    def _begin_carrying(self, place: Place) -> Carrier:
         """The user's storage gets the lower layers while the engine builds."""
-        carrier, target = self._carrier, self._deepest()
-        if carrier is None or target is None or self.store is None:
-            return
+        carrier, plan = Carrier(self.engine, self.machine.environment, place.root), self.plan_made
+        image = None if plan is None else self.selection.deepest(plan.chain(plan.target))
         try:
-            self._carrying = carrier.begin(target, self.store)
+            if image is not None and self.store is not None:
+                carrier.begin(image, self.store)
         except (CacheError, OSError) as error:
             self.warnings.append(f"the restored layers are brought after the build: {error}")
+        return carrier
 
-    @property
-    def _carrier(self) -> Carrier | None:
-        """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
-        if self.place is None or self.settings.keep_store:
+    def _bring(self) -> str | None:
+        """Make the result whole; where that can't be, the reason."""
+        name = self.reader.final_image
+        if self._carrier is None or name is None:
             return None
-        return Carrier(self.engine, self.machine.environment, self.place.root)
+        try:
+            self._carrier.bring(self.storage.image(name), self.storage, self.settings.tags)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without us
+            return f"the result could not be brought into the storage: {str(error) or type(error).__name__}"
+        return None
 
-    def _deepest(self) -> RestoredImage | None:
-        """The restored image that the result will most likely lie on."""
-        plan = self.plan_made
-        if plan is None:
-            return None
-        chain = plan.chain(plan.target)
-        depth = self.selection.depth(chain)
-        links = [self.selection.links[key] for key in chain[:depth]]
-        ids = [image for image in map(image_id, links) if image is not None]
-        return next((image for image in self.selection.images if ids and image.image.id == ids[-1]), None)
+    def _end_carrying(self) -> None:
+        carrier, self._carrier = self._carrier, None
+        try:
+            if carrier is not None:
+                carrier.end()
+        except EngineError as error:
+            self.warnings.append(f"an image without a name stays in the storage: {error}")
 
     @property
     def storage(self) -> Storage:
@@ -220,11 +270,8 @@ class Build:
         return Storage(self.place.root / "root", (self.place.image_store, self.engine.graph_root))
 
     def finish(self) -> None:
-        """Make the image whole, push it, write down what it is."""
-        settings, carrier = self.settings, self._carrier
-        image = self._result()
-        if carrier is not None and image is not None:
-            carrier.bring(image, self.storage, settings.tags, self._carrying)
+        """Push the image, write down what it is."""
+        settings, image = self.settings, self._result()
         digest = None if image is None else image.digest
         if settings.push:
             digest = push(self.engine, settings, self._later_environment()) or digest
@@ -239,14 +286,11 @@ class Build:
             )
 
     def _result(self) -> StoredImage | None:
-        """The image that the engine said it ended with; None where it said none, or where it can't be read and need
-        not be. Raises EngineError where it has to be brought somewhere."""
+        """The image that the engine said it ended with; None where it said none, or where it can't be read."""
         name = self.reader.final_image
         try:
             return None if name is None else self.storage.image(name)
-        except CacheError as error:
-            if self._carrier is not None:
-                raise EngineError(f"the image that was built can't be found: {error}") from error
+        except CacheError:
             return None
 
     def _later_environment(self) -> dict[str, str]:
@@ -255,8 +299,7 @@ class Build:
 
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
-        if self._carrying is not None:
-            self._carrying.stop()
+        self._end_carrying()
         if self.place is not None and not self.settings.keep_store:
             self.place.discard()
 
@@ -300,8 +343,9 @@ class Build:
             return Saved(complete=False)
         built, missed = self._built(plan)
         try:
-            saver = Saver(plan, self.storage, store, self.selection.links, self._lookup, self.machine.cpus)
-            saved = saver.save(built, missed)
+            links = {**self._left, **self.selection.links}
+            saver = Saver(plan, self.storage, store, links, self._lookup, self.machine.cpus)
+            saved = saver.save(built, missed - self._left.keys())
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
         return self._lookup.keep(store, saved)

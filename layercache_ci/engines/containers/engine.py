@@ -18,6 +18,8 @@ from layercache_ci.settings import BuildSettings, EngineChoice, Machine
 
 ENGINES: Final = ("podman", "buildah")
 """In the order in which `auto` looks for them."""
+FAILED: Final = 125
+"""What both exit with where it is they, not a step, that failed."""
 PULL_WORDS_SINCE: Final = (1, 39)
 PULL_ALWAYS: Final = (1, 43)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -99,6 +100,8 @@ class Resolver:
         return manifest
 
     def _skopeo(self, *words: str) -> str:
+        if shutil.which("skopeo", path=self.environment.get("PATH")) is None:
+            raise EngineError("skopeo, which asks it, is not on PATH; install it")
         # Buildah and Podman read this variable, Skopeo only has an option of the same meaning.
         registries = self.environment.get("CONTAINERS_REGISTRIES_CONF")
         options = ["--registries-conf", registries] if registries else []

@@ -33,6 +33,12 @@ class Selection:
         """How many links of a chain are chosen, from its start."""
         return next((count for count, key in enumerate(chain) if key not in self.links), len(chain))
 
+    def deepest(self, chain: tuple[str, ...]) -> RestoredImage | None:
+        """The image of the last link of a chain that is chosen and stands for one."""
+        links = [self.links[key] for key in chain[: self.depth(chain)]]
+        ids = [image for image in map(image_id, links) if image is not None]
+        return next((image for image in self.images if ids and image.image.id == ids[-1]), None)
+
     def without(self, damaged: Mapping[str, str]) -> Selection:
         """The selection less every image that needs a damaged layer (by diff ID)."""
         kept = Selection(offered=self.offered)

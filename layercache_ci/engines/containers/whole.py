@@ -5,15 +5,17 @@ store goes, every command there fails. So such a build has a storage of its own,
 skopeo: first, while the build runs, the deepest image that was restored; then the result, whose lower layers are there
 by then, so that only the new ones are written. What skopeo reads is a folder of its `dir:` transport, which takes
 OCI's and Docker's manifests alike; it asks for no layer that the storage has, so the second folder holds the new ones
-only.
+only. Whatever goes wrong here is the cache's fault, and no build fails by it: the caller builds again without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,15 +38,24 @@ PIECE: Final = 1 << 20
 COPY_SECONDS: Final = 3600
 
 
-@dataclass(frozen=True, slots=True)
+def can_bring(environment: Mapping[str, str]) -> bool:
+    """Whether there is a skopeo."""
+    return shutil.which("skopeo", path=environment.get("PATH")) is not None
+
+
+@dataclass(slots=True)
 class Carrier:
     """Brings images into the storage of `engine`, by skopeo. Layouts are made below `scratch`."""
 
     engine: Engine
     environment: Mapping[str, str]
     scratch: Path
+    _restored: str = ""
+    """The ID of the restored image that is on its way, or there."""
+    _process: subprocess.Popen[bytes] | None = None
+    """What brings it."""
 
-    def begin(self, image: RestoredImage, store: Store) -> Carrying:
+    def begin(self, image: RestoredImage, store: Store) -> None:
         """Start to bring the layers of a restored image while the build runs, under a config that nobody else has: the
         manifest here names compressed layers, and an image that came with it would keep its digest. Raises CacheError
         and OSError."""
@@ -63,19 +74,20 @@ class Carrier:
         }
         blobs = {layer.blob.digest: _source(store, layer.blob) for layer in image.layers}
         write_layout(layout, json.dumps(manifest).encode(), config, blobs)
-        identity = hashlib.sha256(config).hexdigest()
-        process = subprocess.Popen(
-            self._copy(layout, f"@{identity}"),
+        self._restored = hashlib.sha256(config).hexdigest()
+        self._process = subprocess.Popen(
+            self._copy(layout, f"@{self._restored}"),
             env=self._environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        return Carrying(identity, process)
 
-    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str], carrying: Carrying | None) -> None:
+    def bring(self, image: StoredImage, storage: Storage, names: Sequence[str]) -> None:
         """Bring the result out of `storage`, under its names, its manifest and config byte for byte. Only the layers
         that the user's storage lacks are written. Raises EngineError."""
-        arrived = carrying is not None and carrying.wait()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(COPY_SECONDS)  # what does not arrive by it is brought with the rest
         layout = self.scratch / "result"
         try:
             present = Storage(self.engine.graph_root)
@@ -86,8 +98,16 @@ class Carrier:
             raise EngineError(f"the image can't be taken out of the build's own storage: {error}") from error
         for target in [full_name(name) for name in names] or [f"@{image.id}"]:
             self._run(self._copy(layout, target))
-        if carrying is not None and arrived:
-            self._run([self.engine.executable, "rmi", carrying.image_id])
+
+    def end(self) -> None:
+        """Take away the restored image, or stop to bring it; those of its layers that the result has stay. The second
+        time it does nothing. Raises EngineError."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()  # nothing, where it is done
+        if process.wait() == 0:
+            self._run([self.engine.executable, "rmi", self._restored])
 
     def _run(self, command: Sequence[str]) -> None:
         ask(command, self._environment(), timeout=COPY_SECONDS)
@@ -104,23 +124,6 @@ class Carrier:
         # a policy says which registries to trust; this comes from the engine's build and from blobs of our own
         command = ["skopeo", "--insecure-policy", "copy", "--quiet"]
         return [*command, f"dir:{layout}", f"containers-storage:[{place}]{target}"]
-
-
-@dataclass(slots=True)
-class Carrying:
-    """A restored image on its way."""
-
-    image_id: str
-    process: subprocess.Popen[bytes]
-
-    def wait(self) -> bool:
-        """Whether it arrived; where it did not, the result is brought with all its layers."""
-        return self.process.wait() == 0
-
-    def stop(self) -> None:
-        """No longer wanted: the build failed. Does nothing where it is done."""
-        self.process.terminate()
-        self.process.wait()
 
 
 def _source(store: Store, blob: Descriptor) -> Source:

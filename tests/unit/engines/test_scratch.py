@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import stat
 import time
@@ -68,6 +69,16 @@ def test_what_is_kept_stays_for_a_day(tmp_path: Path) -> None:
     os.utime(kept.lock, (before, before))
     new_place(tmp_path)
     assert not kept.image_store.exists()
+
+
+def test_a_machine_without_programs_for_it_removes_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rm, no umount, and a mount that is left: no reason for a build to fail."""
+    place = new_place(tmp_path)
+    fill(place)
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(Path, "open", lambda *_: io.StringIO(f"overlay {place.root}/root overlay rw 0 0\n"))
+    place.discard()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_made_for_nobody_else(tmp_path: Path) -> None:

@@ -234,7 +234,6 @@ def test_an_export_builds_the_same_and_has_no_result_but_the_cache(stands_in: bo
         ("--attest", "type=sbom"),
         ("--annotation", "a=b"),
         ("--cache-to", "type=inline"),
-        ("--cache-from=type=gha",),
         ("--metadata-file", "m"),
         ("--iidfile", "i"),
     ],
@@ -245,6 +244,15 @@ def test_an_export_leaves_out_engine_options_about_the_result(dropped: tuple[str
     )
 
     assert export(settings)[-4:] == ["--allow", "security.insecure", "--cgroup-parent=/a", "."]
+
+
+@pytest.mark.parametrize("given", [("--cache-from", "type=gha"), ("--cache-from=type=gha",)])
+def test_an_export_imports_what_the_build_did(given: tuple[str, ...]) -> None:
+    """Ours and theirs: a layer that was imported and never downloaded is only exported where its source is known."""
+    words = export(BuildSettings(context=".", engine_options=("--tag=X", *given)))
+
+    assert words[-1 - len(given) : -1] == list(given)
+    assert "--cache-from=type=registry,ref=r" in words
 
 
 @pytest.mark.parametrize(

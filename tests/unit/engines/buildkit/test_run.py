@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import stat
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from layercache_ci.aside import aside
+from layercache_ci.engines.buildkit import run as run_module
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.settings import BuildSettings, Machine
+from tests.waiting import SECONDS
 
 SETTINGS = BuildSettings(context="/nowhere")
 BUILDER = Builder(name="b", driver="remote", node="n", endpoint="unix:///s", version="v0.34.0", exports_cache=True)
@@ -154,6 +160,10 @@ def test_a_builder_that_would_fail_with_the_export_is_not_told_to(version: str, 
     assert may_export(SETTINGS, replace(BUILDER, version=version)) is may
 
 
+def builds_in(folder: Path) -> list[str]:
+    return [line for line in (folder / "asked").read_text().splitlines() if "history" not in line]
+
+
 class Begun:
     """A session whose builder was reached."""
 
@@ -176,6 +186,45 @@ def test_the_engine_starts_early_where_there_will_be_a_plan(
     run.start(SETTINGS, reached if planned else None, ()).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
-    (asked,) = (line for line in (tmp_path / "asked").read_text().splitlines() if "history" not in line)
+    (asked,) = builds_in(tmp_path)
     assert run.exports == planned
     assert (CACHE_TO in asked, "--cache-from=type=registry,ref=promised" in asked) == (planned, planned)
+
+
+class Booting(Begun):
+    """One whose builder takes its time to boot."""
+
+    def __init__(self, reached: Reached) -> None:
+        super().__init__(reached)
+        self.booted = threading.Event()
+
+    def reached(self) -> Reached:
+        assert self.booted.wait(SECONDS)
+        return super().reached()
+
+
+@pytest.mark.parametrize("admitted", [True, False])
+def test_a_build_without_us_waits_for_no_builder(
+    tmp_path: Path, machine: Machine, reached: Reached, monkeypatch: pytest.MonkeyPatch, *, admitted: bool
+) -> None:
+    """Nor is a second engine started once it has booted."""
+    begun: list[Future[Any]] = []
+
+    def noted(work: Callable[[], Any]) -> Future[Any]:
+        begun.append(aside(work))
+        return begun[-1]
+
+    monkeypatch.setattr(run_module, "aside", noted)
+    run, session = EngineRun(machine, BUILDER, tmp_path / "metadata.json"), Booting(reached)
+    run.start_early(SETTINGS, session, exports=True)  # type: ignore[arg-type]
+    if admitted:
+        run.admit()
+
+    started = aside(lambda: run.start(SETTINGS, None, (), exports=False)).result(SECONDS)
+    session.booted.set()
+    assert started.follow(on_line=lambda _: None, sink=None) == 0
+    run.admit()  # whoever asked a registry for a base image may come late
+
+    assert begun[0].result(SECONDS) is None
+    assert len(builds_in(tmp_path)) == 1
+    run.stop()
