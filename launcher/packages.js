@@ -152,7 +152,8 @@ async function fetch(python, uv, part, seconds, environment) {
     }
   }
   process.stderr.write(`${said}\n`);
-  throw new Error(said.split("\n").pop());
+  const lines = said.split("\n");
+  throw new Error(lines.findLast((line) => line.startsWith("ERROR: ")) || lines.pop()); // pip's, else uv's
 }
 
 /** What is wrong; undefined where nothing is. */
