@@ -265,7 +265,7 @@ def test_an_index_that_does_not_answer_is_not_waited_for(site: Site) -> None:
         ran = site.run(**address, NODE_OPTIONS=f"--require={site.folder / 'soon.js'}", GITHUB_TOKEN="t")
     assert ran.code == 0
     (warning,) = warnings(ran)
-    assert "can't be installed: they were not there after 20 s; " in warning
+    assert "can't be installed: they were not there after 60 s; " in warning
     assert list(site.kept.iterdir()) == []
 
 
