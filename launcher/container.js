@@ -39,21 +39,49 @@ async function runInContainer(stage, tag, environment) {
     if (built !== 0) throw new Error("the image to run in can't be built; add `uses: actions/setup-python` instead");
   }
   say(`no Python 3.11 or newer with pip is on this runner: running in ${tag}`);
-  const names = Object.keys(environment).filter((name) => !OF_THE_MACHINE.test(name));
+  // a container ends with its first process: what would be saved while later steps run is saved before
+  const given = { ...environment, HOME: home(environment), INPUT_WAIT: "true" };
+  const names = Object.keys(given).filter((name) => !OF_THE_MACHINE.test(name));
   const options = [
     "--rm",
     "--init",
     "--network=host",
     `--workdir=${process.cwd()}`,
+    ...identity(docker, environment),
     ...volumes(docker, environment).options,
     ...names.map((name) => `--env=${name}`),
     // the programs that it starts are to be of this version too, not of the one that the image was built with
     `--env=PYTHONPATH=${ACTION}:${PACKAGES}`,
     "--entrypoint=python3",
   ];
-  // a container ends with its first process: what would be saved while later steps run is saved before
-  const given = { ...environment, INPUT_WAIT: "true" };
-  return run(docker, ["run", ...options, "--env=INPUT_WAIT", tag, path.join(ACTION, "entrypoint.py"), stage], given);
+  return run(docker, ["run", ...options, tag, path.join(ACTION, "entrypoint.py"), stage], given);
+}
+
+/**
+ * The options that make a container's processes the step's user: what they write is his, whose own docker commands come
+ * next. A rootless daemon's root is that user.
+ */
+function identity(docker, environment) {
+  if (isRoot()) return [];
+  const asked = spawnSync(docker, ["info", "--format={{.SecurityOptions}}"], { env: environment, encoding: "utf8" });
+  if (/\bname=rootless\b/.test(asked.stdout)) return [];
+  const daemon = socket(environment);
+  const groups = [...process.getgroups(), ...(daemon && fs.existsSync(daemon) ? [fs.statSync(daemon).gid] : [])];
+  return [`--user=${process.getuid()}:${process.getgid()}`, ...new Set(groups.map((group) => `--group-add=${group}`))];
+}
+
+function isRoot() {
+  return process.getuid() === 0;
+}
+
+function home(environment) {
+  return environment.HOME || os.homedir();
+}
+
+/** The daemon's, where it has one. */
+function socket(environment) {
+  const host = environment.DOCKER_HOST || `${UNIX}/var/run/docker.sock`;
+  return host.startsWith(UNIX) ? host.slice(UNIX.length) : undefined;
 }
 
 /**
@@ -85,33 +113,41 @@ function ownContainer(docker, environment) {
 
 /** What the step reads and writes, but for the action itself. */
 function mounts(environment) {
-  const host = environment.DOCKER_HOST || `${UNIX}/var/run/docker.sock`;
   const files = [
     "GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
   ];
-  const home = (name) => environment.HOME && path.join(environment.HOME, name);
+  // root makes in the container what is not there; others can't
+  if (!isRoot()) ofDocker(environment).forEach(made);
   const folders = [
-    host.startsWith(UNIX) && host.slice(UNIX.length),
+    socket(environment),
     environment.GITHUB_WORKSPACE || process.cwd(),
     environment.RUNNER_TEMP,
-    environment.DOCKER_CONFIG || home(".docker"),
-    home(".aws"),
+    path.join(home(environment), ".aws"),
     ...files.map((name) => environment[name] && path.dirname(environment[name])),
+    ...ofDocker(environment),
     ...kept(environment).filter(made),
   ];
   return [...new Set(folders)].filter((place) => place && path.isAbsolute(place) && fs.existsSync(place));
 }
 
-/** The folders of a local store and of a tier (layercache_ci/store, and settings.py for how they are written). */
+/** Where docker has its logins, and buildx its builders. */
+function ofDocker(environment) {
+  return [environment.DOCKER_CONFIG || path.join(home(environment), ".docker"), environment.BUILDX_CONFIG].filter(Boolean);
+}
+
+/**
+ * The folders of a local store and of a tier (layercache_ci/store, and settings.py for how they are written). What is on
+ * its way to other stores lies in the local one's.
+ */
 function kept(environment) {
   const input = (name) => (environment[`INPUT_${name}`] || "").trim();
   const store = input("STORE");
-  const cache = path.join(environment.XDG_CACHE_HOME || path.join(environment.HOME || "/root", ".cache"), "layercache");
+  const cache = path.join(environment.XDG_CACHE_HOME || path.join(home(environment), ".cache"), "layercache");
   const tier = (input("TIER") || environment.LAYERCACHE_TIER || "").replace(/:\s*\d+(\.\d+)?\s*[kmgt]?i?b?\s*$/i, "");
   const named = [store.startsWith("local:") && store.slice("local:".length), tier].filter(Boolean);
-  const folders = named.map((name) => path.resolve(name.replace(/^~(?=\/|$)/, environment.HOME || "/root")));
-  return ["", "local"].includes(store) ? [cache, ...folders] : folders;
+  const folders = named.map((name) => path.resolve(name.replace(/^~(?=\/|$)/, home(environment))));
+  return ["", "local"].includes(store) || !isRoot() ? [cache, ...folders] : folders;
 }
 
 /** Whether the folder is there, now. */

@@ -4,6 +4,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { spawnSync } = require("node:child_process");
+const { ALL } = require("./packages.js");
 
 const OLDEST = [3, 11];
 const NEWEST = [3, 14]; // for newer ones the packages of the lock may not be built yet
@@ -20,19 +21,21 @@ print(json.dumps({
     "number": sys.version_info[:2],
     "kind": kind,
     "pip": importlib.util.find_spec("pip") is not None,
+    "minimal": any(importlib.util.find_spec(name) is None for name in ("http", "ssl")),
 }))`;
 
 /**
- * `{program, version, kind, pip}` of the first Python for which something installs packages (its pip, or uv) and the
- * lock has them; else of the one that comes next to that; undefined where none is new enough.
+ * `{program, version, kind, pip, reach}` of the Python for which `reach` says that most can be had, if the lock has it;
+ * else of the one that comes next to that; undefined where none is new enough.
  */
-function findPython(environment, uv) {
+function findPython(environment, reach) {
   let best;
   for (const candidate of candidates(environment)) {
-    const python = probe(candidate, environment);
-    if (!python) continue;
-    const rank = (python.pip || uv ? 2 : 0) + (python.number[1] <= NEWEST[1] ? 1 : 0);
-    if (rank === 3) return python;
+    const found = probe(candidate, environment);
+    if (!found) continue;
+    const python = { ...found, reach: reach(found) };
+    const rank = python.reach && (python.number[1] <= NEWEST[1] ? 1 + python.reach : 1);
+    if (rank === 1 + ALL) return python;
     if (!best || rank > best.rank) best = { ...python, rank };
   }
   return best;
@@ -73,7 +76,8 @@ function probe(program, environment) {
   if (ran.status !== 0) return undefined;
   const python = JSON.parse(ran.stdout);
   const [major, minor] = python.number;
-  return major === OLDEST[0] && minor >= OLDEST[1] ? python : undefined;
+  // Debian's python3-minimal alone is none
+  return major === OLDEST[0] && minor >= OLDEST[1] && !python.minimal ? python : undefined;
 }
 
 function isProgram(file) {
@@ -94,4 +98,4 @@ function list(folder) {
   }
 }
 
-module.exports = { findPython, list, which };
+module.exports = { findPython, which };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,10 +47,13 @@ class Machine:
         (folder / "app.txt").write_text("one\n")
         return folder
 
-    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str | Path, user: int | None = None, groups: Sequence[int] | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             command, env={**self.environment, **environment}, cwd=environment["GITHUB_WORKSPACE"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            user=user, group=user, extra_groups=groups,
         )  # fmt: skip
         print(done.stdout)
         return done
@@ -125,6 +128,46 @@ def _hit(outputs: str) -> str:
     found = re.search(r"^cache-hit<<(\S+)\n(.*)\n\1$", outputs, re.MULTILINE)
     assert found is not None
     return found[2]
+
+
+def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
+    """He has the daemon by its socket's group, and builds without us afterwards."""
+    node = find_program("node", LabPaths.here())
+    assert node is not None
+    user, group = 2501, 2502
+    machine.engine.folder.chmod(0o755)
+    socket, temp = Path(machine.socket), machine.lab.scratch("temp-")
+    shutil.chown(socket, group=group)
+    socket.chmod(0o660)
+    home, workspace = temp / "home", machine.workspace()
+    (home / ".docker").mkdir(parents=True)
+    shutil.copy(machine.engine.folder / "docker/config.json", home / ".docker")  # it says where the lab's buildx is
+    files = {name: str(temp / name) for name in ("GITHUB_OUTPUT", "GITHUB_STATE")}
+    output = temp / "GITHUB_OUTPUT"
+    given = {
+        # as on a runner: all of docker's and ours is below the home
+        **dict.fromkeys(("BUILDX_CONFIG", "DOCKER_CONFIG", "TMPDIR", "XDG_CACHE_HOME"), ""), "HOME": str(home),
+        "GITHUB_WORKSPACE": str(workspace), "RUNNER_TEMP": str(temp), "RUNNER_TOOL_CACHE": str(temp / "tools"),
+        "INPUT_CONTEXT": ".", "INPUT_NETWORK": "host", "INPUT_TAGS": "app:3", **files,
+    }  # fmt: skip
+    (temp / "GITHUB_STATE").write_text("")
+    output.write_text("")
+    for place in (temp, workspace, *temp.rglob("*")):
+        shutil.chown(place, user, user)
+    for hit in ("false", "true"):
+        output.write_text("")
+        ran = machine.run(node, machine.folder / "action/launcher/main.js", user=user, groups=[group], **given)
+        assert ran.returncode == 0
+        assert "running in layercache-action:" in ran.stdout
+        assert _hit(output.read_text()) == hit
+        machine.engine.run("buildx", "prune", "--all", "--force")
+    written = [path for folder in (temp, workspace) for path in folder.rglob("*")]
+    assert {home / ".docker/buildx", home / ".cache/layercache"} <= set(written)
+    assert any(path.name == "report.json" for path in written)
+    before = {workspace / "Dockerfile", workspace / "app.txt"}
+    assert [path for path in written if path.lstat().st_uid != user and path not in before] == []
+    later = machine.run("docker", "buildx", "build", "--network=host", ".", user=user, groups=[group], **given)
+    assert later.returncode == 0
 
 
 def test_a_plugin_takes_its_settings_and_prints_no_commands(machine: Machine) -> None:

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -98,15 +99,27 @@ class Site:
         return ended(self.start(script, **environment))
 
     def installed(self) -> list[str]:
-        """The names of the packages in the only folder of them."""
-        (folder,) = self.kept.iterdir()
-        return sorted(found.name.partition("-")[0] for found in (folder / "packages").glob("*.dist-info"))
+        """The names of the packages that are kept."""
+        return sorted(found.name.partition("-")[0] for found in self.kept.glob("*/packages/*.dist-info"))
+
+    def bring(self) -> None:
+        """Play what a release brings along."""
+        kind = (sys.implementation.cache_tag, sys.implementation._multiarch)  # type: ignore[attr-defined]
+        folder = self.action / "packages" / "-".join(kind)
+        for module in ("requests", "cheroot", "yaml", "actions_toolkit/core"):
+            path = folder / f"{module}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
     log, _ = process.communicate(timeout=SECONDS)
     print(log)
     return Ran(process.returncode, log)
+
+
+def warnings(ran: Ran) -> list[str]:
+    return [line for line in ran.log.splitlines() if line.startswith("::warning::")]
 
 
 def put_python(path: Path, python: Path) -> None:
@@ -121,6 +134,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with pip, and no package of ours."""
     folder = tmp_path_factory.mktemp("python")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin/python"
+
+
+@pytest.fixture(scope="module")
+def pipless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python without pip, as Ubuntu's is where nobody added it."""
+    folder = tmp_path_factory.mktemp("pipless")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     return folder / "bin/python"
 
 
@@ -179,8 +200,7 @@ def test_what_a_release_brings_along_is_not_fetched(site: Site, python: Path) ->
     assert Path(site.told["from"]).is_relative_to(brought)
     assert not site.kept.exists()
 
-    assert site.run(**NOWHERE, INPUT_COMMENT="true").code == 1  # of which it brings nothing
-    assert site.run(INPUT_COMMENT="true").code == 0
+    assert site.run(INPUT_COMMENT="true").code == 0  # of which it brings nothing
     assert {"cryptography", "pygithub"} <= {name.lower() for name in site.installed()}
     assert "requests" not in site.installed()
     assert Path(site.told["from"]).is_relative_to(brought)
@@ -192,6 +212,84 @@ def test_only_what_the_store_needs_is_installed(site: Site, given: Mapping[str, 
     found = site.installed()
     assert {"boto3", "botocore", "s3transfer", "requests"} <= set(found)
     assert not {"cryptography", "pygithub", "PyGithub"} & set(found)
+
+
+@pytest.mark.parametrize("given", [{"GITHUB_TOKEN": "t"}, {"INPUT_COMMENT": "true"}])
+def test_what_asks_github_can_be_missing(site: Site, given: Mapping[str, str]) -> None:
+    site.bring()
+    ran = site.run(**NOWHERE, **given)
+    assert ran.code == 0
+    (warning,) = warnings(ran)
+    assert warning.startswith(
+        "::warning::layercache: GitHub is not asked for the size of its cache, and there is no comment on a pull "
+        "request: its Python packages can't be installed: ERROR: "
+    )
+    assert warning.endswith("(docs/ci/github.md)")
+    assert ran.log.splitlines()[-1] == f"layercache: Python {VERSION}, its other packages were there"
+    assert site.told["environment"]["INPUT_COMMENT"] == "false"  # or the post step would say it once more
+    assert list(site.kept.iterdir()) == []
+
+
+def test_what_s3_needs_can_be_missing(site: Site) -> None:
+    site.bring()
+    ran = site.run(**NOWHERE, INPUT_STORE="s3://bucket", GITHUB_TOKEN="t", INPUT_COMMENT="true")
+    assert ran.code == 0
+    about_s3, about_github = warnings(ran)
+    assert about_s3.startswith("::warning::layercache: S3 is not used, and what is built is built without a cache: ")
+    assert about_github.startswith("::warning::layercache: GitHub is not asked")
+    environment = site.told["environment"]
+    assert (environment["INPUT_STORE"], environment["INPUT_MODE"]) == ("local", "off")
+
+
+def test_one_set_that_is_missing_takes_no_other_with_it(site: Site) -> None:
+    lock = site.action / "requirements/runtime.txt"
+    before, name, after = lock.read_text().partition("pygithub==")
+    entry, end, others = after.partition("# via")
+    lock.write_text(before + name + "".join(map(_wrong, entry.splitlines(keepends=True))) + end + others)
+    ran = site.run(INPUT_COMMENT="true")
+    assert ran.code == 0
+    (warning,) = warnings(ran)
+    assert "can't be installed: ERROR: THESE PACKAGES DO NOT MATCH THE HASHES" in warning
+    assert f"layercache: Python {VERSION}, 11 packages installed in " in ran.log
+    assert len(site.installed()) == 11
+
+
+def test_an_index_that_does_not_answer_is_not_waited_for(site: Site) -> None:
+    """The time is played: what is tested is that pip ends, and leaves nothing."""
+    site.bring()
+    (site.folder / "soon.js").write_text(
+        "const { timeout } = AbortSignal; AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 20);"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        address = {**NOWHERE, "PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/"}
+        ran = site.run(**address, NODE_OPTIONS=f"--require={site.folder / 'soon.js'}", GITHUB_TOKEN="t")
+    assert ran.code == 0
+    (warning,) = warnings(ran)
+    assert "can't be installed: they were not there after 60 s; " in warning
+    assert list(site.kept.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"INPUT_STORE": "local:/of/s3"},
+        {"INPUT_STORE": "local", "LAYERCACHE_S3_BUCKET": "b", "GITHUB_TOKEN": "t"},
+        {"INPUT_STORE": "github", "INPUT_S3-BUCKET": "b"},
+    ],
+)
+def test_other_stores_need_nothing_of_s3(site: Site, given: Mapping[str, str]) -> None:
+    site.bring()
+    assert site.run(**NOWHERE, **given) == Ran(0, f"layercache: Python {VERSION}, its packages were there\n")
+
+
+def test_a_folder_of_wheels_is_enough(site: Site, python: Path) -> None:
+    """As docs/ci/github.md says."""
+    download = ("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes")
+    lock, wheels = site.action / "requirements/runtime.txt", site.folder / "wheels"
+    subprocess.run([python, *download, "-r", lock, "--dest", wheels], check=True)
+    ran = site.run(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels), INPUT_STORE="s3://b", INPUT_COMMENT="true")
+    assert (ran.code, warnings(ran)) == (0, [])
+    assert {"boto3", "requests", "cryptography"} <= set(site.installed())
 
 
 def test_the_comment_has_its_own(site: Site) -> None:
@@ -241,14 +339,16 @@ def test_a_python_that_is_newer_than_the_lock_comes_last(site: Site) -> None:
     """Played by a program that answers as one."""
     old = site.folder / "bin/python3.12"
     (site.folder / "bin/python3").rename(old)
-    answer = json.dumps({"program": "/of/no/use", "version": "3.99.0", "number": [3, 99], "kind": [], "pip": True})
-    (site.folder / "bin/python3").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    answer = {"program": "/of/no/use", "version": "3.99.0", "number": [3, 99], "kind": [], "pip": True}
+    (site.folder / "bin/python3").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
     (site.folder / "bin/python3").chmod(0o755)
     assert site.run().code == 0
     old.unlink()
     ran = site.run()
     assert ran.code == 1
     assert "::error::layercache: its Python packages can't be installed" in ran.log
+    (site.folder / "bin/python3").write_text(f"#!/bin/sh\necho '{json.dumps({**answer, 'minimal': True})}'\n")
+    assert "::error::layercache: there is no Python 3.11 or newer" in site.run().log
 
 
 def test_without_a_tool_cache_the_packages_are_kept_in_the_home(site: Site) -> None:
@@ -284,6 +384,7 @@ RUNS: Final = """\
 #!/bin/sh
 case $1 in
 run) printf '%s\\n' "$@" >"$TOLD" ;;
+info) echo "[$SECURITY]" ;;
 container) [ -z "$VOLUMES" ] || printf '%s\\n' $VOLUMES; [ -n "$VOLUMES" ] ;;
 esac
 """
@@ -353,19 +454,63 @@ def test_a_container_job_hands_on_its_volumes_or_asks_for_a_python(bare: Site) -
     assert not (bare.folder / "told").exists()
 
 
-def test_a_python_without_pip_is_one_error(bare: Site) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare.folder / "venv"], check=True)
-    put_python(bare.folder / "bin/python3", bare.folder / "venv/bin/python")
+@pytest.mark.parametrize(("security", "expected"), [("", True), ("name=seccomp,profile=builtin name=rootless", False)])
+def test_in_the_image_an_ordinary_user_stays_one(bare: Site, security: str, expected: bool) -> None:
+    """But for a rootless daemon, whose root is that user."""
+    given = without_python(bare)
+    with (bare.folder / "inside.js").open("a") as script:
+        script.write("process.getuid = () => 1001; process.getgid = () => 121; process.getgroups = () => [121, 4];")
+    with socket.socket(socket.AF_UNIX) as daemon:
+        path = bare.folder / "s"
+        daemon.bind(str(path))
+        group = str(path.stat().st_gid)
+        ran = bare.run(**{**given, "DOCKER_HOST": f"unix://{path}", "SECURITY": security, "INPUT_STORE": "github"})
+    assert ran.code == 0
+    assert options(bare, "user") == ({"1001:121"} if expected else set())
+    assert options(bare, "group-add") == ({"121", "4", group} if expected else set())
+    made = ("home/.docker", "home/.cache/layercache")  # which only root could make inside
+    assert {f"{bare.folder / name}:{bare.folder / name}" for name in made} <= options(bare, "volume")
+    assert all((bare.folder / name).is_dir() for name in made)
+
+
+def test_a_python_without_pip_is_one_error(bare: Site, pipless: Path) -> None:
+    put_python(bare.folder / "bin/python3", pipless)
     ran = bare.run()
     assert ran.code == 1
     assert "has no pip on this runner; add `uses: actions/setup-python`" in ran.log
     assert ran.log.count("\n") == 1
 
 
-def test_a_python_without_pip_does_with_uv(bare: Site) -> None:
+def test_a_python_without_pip_does_with_what_a_release_brings_along(bare: Site, pipless: Path) -> None:
+    put_python(bare.folder / "bin/python3", pipless)
+    bare.bring()
+    assert bare.run() == Ran(0, f"layercache: Python {VERSION}, its packages were there\n")
+    for given, lack in (({"GITHUB_TOKEN": "t"}, "GitHub is not asked"), ({"INPUT_STORE": "s3://b"}, "S3 is not used")):
+        ran = bare.run(**given)
+        assert ran.code == 0
+        (warning,) = warnings(ran)
+        assert warning.startswith(f"::warning::layercache: {lack}")
+        assert f"can't be installed: Python {VERSION} has no pip, " in warning
+
+
+def test_where_s3_is_wanted_a_python_with_pip_comes_first_and_then_the_image(
+    bare: Site, pipless: Path, python: Path
+) -> None:
+    bare.bring()
+    given = {**without_python(bare), "INPUT_STORE": "s3://b"}
+    put_python(bare.folder / "bin/python3", pipless)
+    put_python(bare.folder / "bin/python3.12", python)
+    assert bare.run(**given).code == 0
+    assert (bare.told["python"], warnings(bare.run(**given))) == (str(python), [])
+    (bare.folder / "bin/python3.12").unlink()
+    assert "running in layercache-action:" in bare.run(**given).log
+    assert bare.run(**{**given, "INPUT_STORE": "github"}).code == 0
+    assert bare.told["python"] == str(pipless)
+
+
+def test_a_python_without_pip_does_with_uv(bare: Site, pipless: Path) -> None:
     """uv is played by a program that hands its arguments to a pip: what is tested is what it is given."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare.folder / "venv"], check=True)
-    put_python(bare.folder / "bin/python3", bare.folder / "venv/bin/python")
+    put_python(bare.folder / "bin/python3", pipless)
     uv = bare.folder / "bin/uv"
     uv.write_text(f'#!/bin/bash\nexec "{sys.executable}" -m pip "$2" "${{@:5}}"\n')
     uv.chmod(0o755)
