@@ -66,7 +66,8 @@ def named(text: str) -> str:
 
 
 def _input_of(option: str) -> str | None:
-    return next((name for name in (f"{option}s", option) if name in TABLE), None)
+    found = (TABLE.get(name) for name in (f"{option}s", option))
+    return next((entry.name for entry in found if entry and entry.origin != "buildah-build"), None)
 
 
 def _step(machine: Machine) -> int:

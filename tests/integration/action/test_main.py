@@ -297,7 +297,7 @@ def test_the_git_context_where_there_is_no_checkout(site: Site, make_engine: Mak
     assert "which the engine fetches, and not cached: the run does not say which commit it is for" in step.log
 
 
-@pytest.mark.parametrize("site", ["buildah-rootless", "podman-4.3", "remote", "docker-classic"], indirect=True)
+@pytest.mark.parametrize("site", ["buildah-rootless", "podman-4.3", "remote"], indirect=True)
 def test_a_second_checkout_of_the_commit_hits_whatever_else_is_in_it(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY . /src\nRUN ls -A /src | tee /list\n")
     commit = commit_all(site.workspace, origin="https://github.com/octo/app.git")
