@@ -321,6 +321,19 @@ def test_a_second_checkout_of_the_commit_hits_whatever_else_is_in_it(site: Site,
 
 
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    job = {"GITHUB_REPOSITORY": "octo/app"}
+    step = site.run(
+        make_engine(site.kind), job, cache_to="type=gha,mode=max", github_token="hush", summary="full", wait="true"
+    )
+    assert (step.code, step.commands) == (0, ["::add-mask::hush"])
+    assert "type=gha,mode=max" in step.summary
+    shown = [step.summary, Path(step.outputs["report"]).read_text(), step.log.replace("::add-mask::hush", "")]
+    assert [text for text in shown if "hush" in text] == []
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
 def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
     engine = make_engine(site.kind)
