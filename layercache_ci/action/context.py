@@ -15,6 +15,7 @@ from typing import Final
 
 from layercache_ci.action.commit import export_commit
 from layercache_ci.action.given import CONTEXT
+from layercache_ci.dockerfile.go_numbers import TRUE
 from layercache_ci.errors import CacheError, InputError
 from layercache_ci.settings import CONTEXT_SCHEMES, REMOTE_FILE
 
@@ -24,8 +25,6 @@ WITH_FOLDER: Final = re.compile(rf"({TEMPLATE.pattern})(:(?P<folder>[^,]+))?")
 PULL_REQUEST: Final = "refs/pull/"
 OF_HEAD: Final = "DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF"
 KEEP_GIT: Final = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
-TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-"""As Go's ParseBool has it."""
 
 
 @dataclass(frozen=True, slots=True)

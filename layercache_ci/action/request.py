@@ -37,8 +37,8 @@ BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "n
 NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
 """Outputs for which buildx writes no image ID."""
 FETCHED: Final = "the engine fetches the context"
-NOTHING_BUILT: Final = "--call builds nothing"
-"""What the planners say."""
+UNCACHED: Final = "built without the cache: "
+"""What the engines' warnings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
         settings, made = as_list(settings)
     demand_buildable(settings)
     if engine == "buildkit" and _calls(inputs):
-        foreseen.append(NOTHING_BUILT)
+        foreseen.append(UNCACHED)
     return Request(
         settings, names, image, tags, tuple(notes), tuple(secrets.warnings), foreseen=tuple(foreseen), list=made
     )

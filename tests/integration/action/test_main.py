@@ -337,8 +337,9 @@ def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_eng
 def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
     engine = make_engine(site.kind)
-    assert site.run(engine, call="check", wait="true").commands == []
     both = "linux/amd64,linux/arm64"
+    for more in ({}, {"platforms": both}):
+        assert site.run(engine, call="check", wait="true", **more).commands == []
     step = site.run(engine, platforms=both, wait="true", outputs=f"type=oci,dest={site.folder / 'both.tar'}")
     assert step.commands[0].startswith(f"::warning::built without the cache: platforms {both}: ")
 
