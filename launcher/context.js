@@ -1,20 +1,18 @@
-// The build context where none is named, as layercache_ci/action/context.py has it.
+// The build context where none is named, as layercache_ci/action/context.py has it where nothing can be cached.
 "use strict";
 
 const fs = require("node:fs");
 const path = require("node:path");
 
 const TEMPLATE = /\{\{\s*defaultContext\s*\}\}(:(?<folder>[^,]+))?/g;
-const CHECKOUT = [".git", "Dockerfile", "Containerfile", "dockerfile"];
 
 /**
- * `{context, file, fill, fetches}` for the inputs as they were written: the workspace where it holds a checkout, else
- * the run's commit. `fill` is for named contexts; `fetches` says whether git is asked, which may take the job's token.
+ * `{context, file, fill, fetches}` for the inputs as they were written: the run's commit, or the workspace where the
+ * run has none. `fill` is for named contexts; `fetches` says whether git is asked, which may take the job's token.
  */
 function contextOf(given, file, environment) {
   const written = given || "{{defaultContext}}";
-  const held = [...CHECKOUT, file].some((name) => name && fs.existsSync(path.resolve(name)));
-  const url = held ? undefined : gitContext(environment);
+  const url = gitContext(environment);
   const fill = (text) =>
     text.replace(TEMPLATE, (...found) => {
       const { folder } = found.at(-1);
@@ -27,16 +25,24 @@ function contextOf(given, file, environment) {
   return { context, file: inside ? path.join(context, file) : file, fill, fetches: Boolean(url) && context.startsWith(url) };
 }
 
-/** `URL.git#COMMIT`; of a pull request its ref, since the commit is one that no branch has. */
+/** `URL.git#COMMIT`, or the ref where the commit is not known; undefined where the run has no repository. */
 function gitContext(environment) {
-  const { GITHUB_REPOSITORY: repository, GITHUB_SHA: commit, GITHUB_REF: ref = "" } = environment;
+  const { GITHUB_REPOSITORY: repository, GITHUB_REF: ref = "" } = environment;
+  const ofHead = ref.startsWith("refs/pull/") && environment.DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF === "true";
+  const commit = ofHead ? headOf(environment.GITHUB_EVENT_PATH) : environment.GITHUB_SHA;
   if (!repository || !(ref || commit)) return undefined;
   const url = `${environment.GITHUB_SERVER_URL || "https://github.com"}/${repository}.git`;
-  if (ref.startsWith("refs/pull/")) {
-    const ofHead = environment.DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF === "true";
-    return `${url}#${ofHead ? ref.replace(/\/merge$/, "/head") : ref}`;
+  const full = ref.startsWith("refs/") ? ref : `refs/heads/${ref}`;
+  return `${url}#${commit || (ofHead ? full.replace(/\/merge$/, "/head") : full)}`;
+}
+
+/** The last commit of the pull request itself, by the event that started the run. */
+function headOf(event) {
+  try {
+    return JSON.parse(fs.readFileSync(event, "utf8")).pull_request.head.sha;
+  } catch {
+    return undefined;
   }
-  return `${url}#${commit || (ref.startsWith("refs/") ? ref : `refs/heads/${ref}`)}`;
 }
 
 module.exports = { contextOf };

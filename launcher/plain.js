@@ -55,20 +55,33 @@ async function buildPlainly(system, environment) {
   const secrets = secretOptions(input, fetches ? input("github-token") : "");
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
   const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
-  const parameters = [...options(filled), ...secrets.options, ...results, context];
+  const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
   const code = await run(docker, ["buildx", "build", ...parameters], { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
   return code;
 }
 
-function options(input) {
+function options(input, environment) {
   const texts = TEXTS.filter(input).map((name) => `--${name}=${input(name)}`);
   const flags = FLAGS.filter((name) => input(name).toLowerCase() === "true").map((name) => `--${name}`);
+  const whole = (name, value) =>
+    name === "cache-to" ? withToken(value, environment, input("github-token")) : value;
   const lists = Object.entries(LISTS).flatMap(([name, option]) =>
-    values(input(name), name).map((value) => `--${option}=${value}`),
+    values(input(name), name).map((value) => `--${option}=${whole(name, value)}`),
   );
   return [...texts, ...flags, ...lists];
+}
+
+/** What build-push-action adds to `cache-to` for GitHub's cache, as layercache_ci/action/gha.py has it. */
+function withToken(value, environment, token) {
+  const fields = new Map(value.split(",").map((field) => field.split("=").map((part) => part.trim())));
+  if (fields.get("type") !== "gha") return value;
+  const secret = fields.get("ghtoken") || token;
+  if (secret) addMask(secret);
+  const given = { repository: environment.GITHUB_REPOSITORY, ghtoken: token };
+  const added = Object.entries(given).filter(([name, text]) => text && !fields.get(name));
+  return [value, ...added.map((field) => field.join("="))].join(",");
 }
 
 /** Values by the environment, where no other process sees them. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,12 +14,17 @@ from layercache_ci.errors import CacheError
 TIMEOUT: Final = 20
 """Seconds that a request may take."""
 DENIED: Final = (401, 403, 404)
+BUILD: Final = (
+    "ARCH", "ARCHS", "CONTAINERFILES", "CONTEXT", "DOCKERFILES", "FILE", "PLATFORM", "PLATFORMS", "TARGET",
+)  # fmt: skip
+"""Inputs by which builds of a matrix may differ, whose image has the same name."""
+HASH_LENGTH: Final = 8
 PASSING: Final = re.compile(r"(?<![0-9a-zA-Z])(?=[a-f]*\d)[0-9a-f]{7,64}(?![0-9a-zA-Z])")
 """Commits and run IDs in a tag."""
 
 
 def sticky_comment(text: str, environment: Mapping[str, str], token: str) -> bool:
-    """Make `text` (Markdown) the comment of this workflow, job and image; false where the run is for no pull request.
+    """Make `text` (Markdown) the comment of this workflow, job and build; false where the run is for no pull request.
 
     Raises CacheError where GitHub does not take it; a run for a fork has a token that may only read.
     """
@@ -68,12 +74,15 @@ def pull_request(environment: Mapping[str, str]) -> int | None:
 
 
 def marker(environment: Mapping[str, str]) -> str:
-    """What the comment is found again by: a line of HTML that nobody sees. What a tag has of the commit or the run is
-    left out, since the next one has another."""
+    """What the comment is found again by: a line of HTML that nobody sees. What an input has of the commit or the run
+    is left out, since the next one has another."""
     tags = environment.get("INPUT_IMAGE", "") + " " + environment.get("INPUT_TAGS", "")
     tags = ",".join(sorted(PASSING.sub("*", tags).replace(",", " ").split()))
-    names = "/".join((environment.get("GITHUB_WORKFLOW", ""), environment.get("GITHUB_JOB", ""), tags))
-    return f"<!-- layercache:{re.sub(r'[^A-Za-z0-9_.:/,*@]+', '-', names)} -->"
+    build = {name: PASSING.sub("*", given) for name in BUILD if (given := environment.get(f"INPUT_{name}", "").strip())}
+    names = [environment.get("GITHUB_WORKFLOW", ""), environment.get("GITHUB_JOB", ""), tags]
+    if build:
+        names.append(hashlib.sha256(json.dumps(build).encode()).hexdigest()[:HASH_LENGTH])
+    return f"<!-- layercache:{re.sub(r'[^A-Za-z0-9_.:/,*@]+', '-', '/'.join(names))} -->"
 
 
 def _part(value: object, name: str) -> Mapping[str, object]:

@@ -37,11 +37,21 @@ An input that is left out, or empty, has its default. Lists are CSV as in build-
 may hold newlines, and `""` is a quote in it. With `image`, `containerfiles` or `dockerfiles` given, `tags` are bare
 tags that are joined to `image`, and `labels` and `build-args` are lines without quotes, as in buildah-build.
 
-What differs from build-push-action: where the workspace holds a checkout or a Dockerfile, the default context, and
-`{{defaultContext}}`, is the workspace and not the commit that git would fetch, since what is not here can't be hashed
-and so not cached. What differs from buildah-build: layers are always kept; several platforms are one build that
-leaves a manifest list, without an image of its own for each; and builds without a Containerfile are refused. A build
-for several platforms is not cached.
+Where no `context` is named, and for `{{defaultContext}}`, the run's commit is built and nothing else, as with
+build-push-action: no `.git`, nothing that earlier steps made or changed, of a pull request the commit that GitHub
+merged for the run. For files of earlier steps write `context: .`, which is the workspace. Where the workspace holds a
+checkout of that commit, its files are taken from there, into a folder that is removed in the end, and the build is
+cached. Else the engine fetches the commit, nothing is cached, and a line in the log says why: there is no checkout, it
+is of another commit, it lacks files (a partial clone), or the commit has submodules. So it is with the build argument
+`BUILDKIT_CONTEXT_KEEP_GIT_DIR`, and where there is no git. Runs without a repository (`GITHUB_REPOSITORY`), like those
+of the image as a plugin, build the workspace.
+
+What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
+without an image of its own for each; and builds without a Containerfile are refused.
+
+A build for several platforms at once is not cached. Build each in a job of its own; for such a build, and one of a
+context that the engine fetches, `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository
+and `github-token`, as with build-push-action, and so buildx's command line has the token while it builds.
 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
 be a stranger's. So it says what is built and how it is told of, but not what the build gets of the machine, where

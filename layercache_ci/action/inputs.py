@@ -163,16 +163,15 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("build-args", "list", "Build arguments, as NAME=value"),
     _docker("build-contexts", "list", "Named build contexts, as name=path", from_file=False),
     _docker("builder", "text", "The buildx builder to build with", "the current one", from_file=False),
-    _docker("cache-from", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
-    _docker("cache-to", "list", "Handed to buildx as it is; the cache of layercache needs none", from_file=False),
+    _docker("cache-from", "list", "A cache of buildx's own, beside that of layercache", from_file=False),
+    _docker("cache-to", "list", "The same, to write; type=gha gets repository and github-token", from_file=False),
     _docker("call", "text", "What to do instead of building, like check (BuildKit)", "build"),
     _docker("cgroup-parent", "text", "The parent cgroup of RUN steps", from_file=False),
     _docker(
         "context",
         "text",
         "The build context: a folder, or a git or http URL",
-        "the workspace where it holds a checkout or a Dockerfile, else the git context of the run's commit; "
-        "with image or containerfiles the workspace",
+        "the run's commit; the workspace with image or containerfiles, and where the run has no repository",
     ),
     _docker("file", "text", "The Dockerfile", "Dockerfile in the context; of Podman and Buildah Containerfile first"),
     _docker("labels", "list", "Labels of the image, as name=value"),
@@ -181,7 +180,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("no-cache", "flag", "Use no cache; what is built is saved all the same", "false"),
     _docker("no-cache-filters", "comma list", "Stages for which no cache is used (BuildKit)"),
     _docker("outputs", "plain list", "Where the result goes, as type=local,dest=path", from_file=False),
-    _docker("platforms", "comma list", "Platforms to build for", "the runner's"),
+    _docker("platforms", "comma list", "Platforms to build for; several at once are not cached", "the runner's"),
     _docker(
         "provenance",
         "text",
@@ -204,7 +203,13 @@ INPUTS: Final[tuple[Input, ...]] = (
     ),
     _docker("target", "text", "The stage to build"),
     _docker("ulimit", "list", "Limits of RUN steps, as name=soft:hard"),
-    _docker("github-token", "text", "Reads a git context and writes the comment", "the job's own", from_file=False),
+    _docker(
+        "github-token",
+        "text",
+        "Reads a git context, writes the comment, and is for cache-to",
+        "the job's own",
+        from_file=False,
+    ),
     _buildah(
         "image",
         "text",

@@ -16,11 +16,12 @@ from typing import Final
 import layercache_ci
 from layercache_ci.action import toolkit
 from layercache_ci.action.config import with_config
-from layercache_ci.action.inputs import FLAGS, Inputs, for_shells, read_inputs
+from layercache_ci.action.given import remove_given
+from layercache_ci.action.inputs import FLAGS, TABLE, Inputs, for_shells, read_inputs
 from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import outputs, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
-from layercache_ci.action.secret_files import SECRETS, masks, shown
+from layercache_ci.action.secret_files import masks, shown
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
@@ -31,6 +32,7 @@ from layercache_ci.settings import Machine
 ENTRYPOINT: Final = Path(layercache_ci.__file__).resolve().parent.parent / "entrypoint.py"
 MODULE: Final = "layercache_ci.action.main"
 SUMMARIES: Final = ("short", "full")
+OPTION: Final = re.compile(r"(?:^|(?<=: ))--(?P<name>[a-z0-9-]+)")
 INPUT_FAILED: Final = 2
 ENGINE_FAILED: Final = 125
 INTERRUPTED: Final = 130
@@ -57,9 +59,15 @@ def main() -> int:
         return INTERRUPTED
 
 
-def named(error: str) -> str:
-    """A message about an option of the command line, about the input of the same name."""
-    return re.sub(r"^CONTEXT:", "context:", error).removeprefix("--")
+def named(text: str) -> str:
+    """A message that begins with an option of the command line, or a sentence of it that does, about the input."""
+    text = re.sub(r"^CONTEXT:", "context:", text)
+    return OPTION.sub(lambda found: _input_of(found["name"]) or found[0], text)
+
+
+def _input_of(option: str) -> str | None:
+    found = (TABLE.get(name) for name in (f"{option}s", option))
+    return next((entry.name for entry in found if entry and entry.origin != "buildah-build"), None)
 
 
 def _step(machine: Machine) -> int:
@@ -108,9 +116,9 @@ def _build(request: Request, machine: Machine, folder: Path, cancellation: Cance
             result = build(request.settings, machine, voice=voice, log=log, cancellation=cancellation)
         goes_on = result.pid is not None
     finally:
-        # the process that saves builds once more, with the secrets, and comes by here when it is done
+        # the process that saves builds once more, with the same context and secrets, and comes by here when it is done
         if not goes_on:
-            shutil.rmtree(folder / SECRETS, ignore_errors=True)
+            remove_given(folder)
     return result
 
 
@@ -138,7 +146,8 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
     for name, value in result.later.items():
         toolkit.export_variable(name, value)
     for warning in report.warnings:
-        toolkit.warning(warning)
+        if not any(known in warning for known in request.foreseen):
+            toolkit.warning(named(warning))
     if detail in SUMMARIES:
         _summarize(report, detail, shown(inputs), machine)
     error = _error(inputs, result)

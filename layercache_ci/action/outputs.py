@@ -66,7 +66,7 @@ def why_missed(result: Result) -> str | None:
         return None
     missed = misses(result.report)
     if not missed:
-        return "fail-on-miss: it was built without the cache; the warnings say why"
+        return "fail-on-miss: it was built without the cache; the log says why"
     return f"fail-on-miss: {len(missed)} steps missed: {'; '.join(missed)}"
 
 

@@ -3,7 +3,6 @@ what came of it. It never fails a job."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Final
 
 from layercache_ci.action import toolkit
 from layercache_ci.action.background import Background
-from layercache_ci.action.secret_files import SECRETS
+from layercache_ci.action.given import remove_given
 from layercache_ci.errors import InputError
 from layercache_ci.report.markdown import job_summary, saved_line
 from layercache_ci.report.reading import read_report
@@ -65,14 +64,14 @@ def main() -> int:
             if state.report is not None:
                 _post(state, state.report, environment)
         finally:
-            _remove_secrets(state)
+            _remove_given(state)
     return 0
 
 
-def _remove_secrets(state: State) -> None:
-    """Those of a step or a save that was killed: a runner's temporary folder may stay from job to job."""
+def _remove_given(state: State) -> None:
+    """What a step or a save that was killed has left."""
     if state.folder is not None and not (state.background and state.background.alive):
-        shutil.rmtree(state.folder / SECRETS, ignore_errors=True)
+        remove_given(state.folder)
 
 
 def _post(state: State, path: Path, environment: Mapping[str, str]) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
-from layercache_ci.action.context import default_context
+from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context
+from layercache_ci.action.gha import with_token
+from layercache_ci.action.given import SECRETS
 from layercache_ci.action.inputs import FLAGS, Inputs
 from layercache_ci.action.lists import ManifestList, as_list
 from layercache_ci.action.provenance import default_provenance, with_builder
-from layercache_ci.action.secret_files import SECRETS, TOKEN, Secrets
+from layercache_ci.action.secret_files import TOKEN, Secrets
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
     BASE_IMAGES,
@@ -34,12 +36,15 @@ BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
 BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "no-cache-filters", "provenance", "sbom")
 NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
 """Outputs for which buildx writes no image ID."""
+FETCHED: Final = "the engine fetches the context"
+UNCACHED: Final = "built without the cache: "
+"""What the engines' warnings say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is to be built. `names` are the image's, `image` and `tags` outputs of buildah-build; `notes` and `warnings`
-    are for the log."""
+    are for the log. `foreseen` are parts of warnings about the build that say no more than a note, or the input."""
 
     settings: BuildSettings
     names: tuple[str, ...] = ()
@@ -47,6 +52,7 @@ class Request:
     tags: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    foreseen: tuple[str, ...] = ()
     list: ManifestList | None = None
 
 
@@ -57,10 +63,15 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
     secrets.add(inputs)
     common = replace(common_settings(inputs, machine, folder), engine=engine)
     notes: list[str] = []
+    foreseen: list[str] = []
     if inputs.given(*BUILDAHS):
         settings, image, tags = buildah_settings(inputs, common, machine, folder, workspace=workspace)
     else:
-        settings, image, tags = _docker(inputs, common, machine, secrets, workspace=workspace), "", ""
+        settings, why = _docker(inputs, common, machine, secrets, folder, workspace=workspace)
+        image, tags = "", ""
+        if why:
+            notes.append(f"the context is {settings.context}, which the engine fetches, and not cached: {why}")
+            foreseen.append(FETCHED)
     settings = replace(settings, secrets=tuple(secrets.words))
     if engine != "buildkit":
         settings = with_podmans_outputs(settings)
@@ -70,7 +81,11 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
     if engine != "buildkit":
         settings, made = as_list(settings)
     demand_buildable(settings)
-    return Request(settings, names, image, tags, tuple(notes), tuple(secrets.warnings), made)
+    if engine == "buildkit" and _calls(inputs):
+        foreseen.append(UNCACHED)
+    return Request(
+        settings, names, image, tags, tuple(notes), tuple(secrets.warnings), foreseen=tuple(foreseen), list=made
+    )
 
 
 def choose_engine(inputs: Inputs, machine: Machine) -> EngineChoice:
@@ -148,27 +163,44 @@ def _s3(inputs: Inputs) -> S3Options:
 
 
 def _docker(
-    inputs: Inputs, settings: BuildSettings, machine: Machine, secrets: Secrets, *, workspace: Path
-) -> BuildSettings:
-    """The inputs in build-push-action's meaning."""
-    file, context = inputs.text("file"), inputs.text("context") or "{{defaultContext}}"
-    default = default_context(machine.environment, workspace, file)
-    place = default.fill(context)
-    token = inputs.text("github-token")
-    if token and default.fetches(place) and not any(word.startswith(f"id={TOKEN},") for word in secrets.words):
-        secrets.write(TOKEN, token)
+    inputs: Inputs, settings: BuildSettings, machine: Machine, secrets: Secrets, folder: Path, *, workspace: Path
+) -> tuple[BuildSettings, str]:
+    """The inputs in build-push-action's meaning, and why git is asked for the default context where it is."""
     if settings.push and not inputs.given("tags") and not settings.outputs:
         raise InputError("push: there is no name to push to; give one with tags: REGISTRY/NAME:TAG")
-    return replace(
+    file, context = inputs.text("file"), inputs.text("context") or "{{defaultContext}}"
+    build_args = assignments(inputs.list("build-args"), name="build-args", environment=machine.environment)
+    default = DefaultContext(HERE)
+    if any(map(TEMPLATE.search, (context, *settings.build_contexts.values()))):
+        default = default_context(machine.environment, workspace, folder, build_args)
+    place = default.fill(context)
+    token = inputs.text("github-token")
+    # the Dockerfile may fetch more with it: ADD of a repository
+    if token and default.is_in(place) and not any(word.startswith(f"id={TOKEN},") for word in secrets.words):
+        secrets.write(TOKEN, token)
+    found = replace(
         settings,
         context=place,
         file=default.file(context, file),
         tags=inputs.list("tags"),
         labels=inputs.list("labels"),
-        build_args=assignments(inputs.list("build-args"), name="build-args", environment=machine.environment),
+        build_args=build_args,
         build_contexts={name: default.fill(given) for name, given in settings.build_contexts.items()},
         platform=",".join(inputs.list("platforms")) or None,
     )
+    if default.commit and default.is_in(place):
+        _demand_in_commit(found, file, default.commit)
+    return found, default.why if default.is_in(place) else ""
+
+
+def _demand_in_commit(settings: BuildSettings, file: str | None, commit: str) -> None:
+    """Raises InputError for a Dockerfile that is not there, in words of the user's: the folder is none of theirs."""
+    place = settings.buildkit_dockerfile if settings.engine == "buildkit" else settings.dockerfile
+    if not settings.remote_file and not place.is_file():
+        raise InputError(
+            f"file: {file or 'Dockerfile'!r} is no file of the commit {commit}, which is built where no context is "
+            "named; name one that is in it, or build what is in the workspace with context: ."
+        )
 
 
 def _with_engine_options(
@@ -183,7 +215,7 @@ def _with_engine_options(
     if buildkit:
         options += _of_buildkit(inputs, environment)
         if inputs.given("cache-from", "cache-to"):
-            notes.append("cache-from and cache-to are handed to buildx; the cache of layercache needs neither")
+            notes.append(f"cache-from and cache-to are handed to buildx; {_their_use(settings)}")
         provenance = default_provenance(inputs, environment)
         return replace(settings, engine_options=tuple(options), provenance=provenance), notes
     if not inputs.flag("tls-verify"):
@@ -196,11 +228,11 @@ def _with_engine_options(
 def _of_buildkit(inputs: Inputs, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _repeated("allow", inputs.list("allow"))
     yield from _repeated("cache-from", inputs.list("cache-from"))
-    yield from _repeated("cache-to", inputs.list("cache-to"))
+    token = inputs.text("github-token") or ""
+    yield from _repeated("cache-to", (with_token(each, environment, token) for each in inputs.list("cache-to")))
     yield from _repeated("no-cache-filter", inputs.list("no-cache-filters"))
-    call = inputs.text("call")
-    if call and call != "build":
-        yield f"--call={call}"
+    if _calls(inputs):
+        yield f"--call={inputs.text('call')}"
     provenance, sbom = inputs.text("provenance"), inputs.text("sbom")
     if provenance:
         yield f"--provenance={with_builder(provenance, environment)}"
@@ -211,6 +243,19 @@ def _of_buildkit(inputs: Inputs, environment: Mapping[str, str]) -> Iterator[str
         given = ("type=provenance" in fields and provenance) or ("type=sbom" in fields and sbom)
         if not given:
             yield "--attest=" + ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+
+
+def _calls(inputs: Inputs) -> bool:
+    """Whether nothing is to be built."""
+    return (inputs.text("call") or "build") != "build"
+
+
+def _their_use(settings: BuildSettings) -> str:
+    if "," in (settings.platform or ""):
+        return "layercache caches no build for several platforms at once: with a job for each it would need neither"
+    if settings.remote_context:
+        return "layercache caches nothing of a context that the engine fetches"
+    return "the cache of layercache needs neither"
 
 
 def _repeated(option: str, values: Iterable[str | None]) -> list[str]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from layercache_ci.action.gha import secrets_of, without_secrets
 from layercache_ci.action.inputs import Inputs
 
-SECRETS: Final = "secrets"
-"""Their folder, in that of the step."""
 TOKEN: Final = "GIT_AUTH_TOKEN"  # noqa: S105 - the name that BuildKit's git source looks for
 PRIVATE: Final = 0o600
 CREDENTIALS: Final = ("github-token", "s3-secret-access-key", "s3-session-token")
+CACHES: Final = ("cache-from", "cache-to")
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ class Secrets:
 def masks(inputs: Inputs) -> tuple[str, ...]:
     """What must never be in a log."""
     given = (word.partition("=")[2] for word in inputs.list("secrets"))
-    return tuple(filter(None, (*given, *(inputs.text(name) for name in CREDENTIALS))))
+    caches = (value for name in CACHES for word in inputs.list(name) for value in secrets_of(word))
+    return tuple(filter(None, (*given, *(inputs.text(name) for name in CREDENTIALS), *caches)))
 
 
 def shown(inputs: Inputs) -> dict[str, str]:
@@ -74,4 +75,5 @@ def shown(inputs: Inputs) -> dict[str, str]:
     they were some."""
     hidden = {*CREDENTIALS, "secrets", "s3-access-key-id", "build-args", "extra-args"}
     given = {name: value for name, value in inputs.values.items() if name not in hidden}
-    return {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}
+    texts = {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}
+    return {name: without_secrets(text) if name in CACHES else text for name, text in texts.items()}

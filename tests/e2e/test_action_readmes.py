@@ -106,7 +106,9 @@ def pushed(lab: Lab) -> dict[str, Any]:
     ("block", "checkout", "built_from"),
     [
         pytest.param(GIT_CONTEXT, False, "Dockerfile", id="git context"),
+        pytest.param(GIT_CONTEXT, True, "Dockerfile", id="git context of a checkout"),
         pytest.param(SUBDIRECTORY, False, "mysubdir/Dockerfile", id="subdirectory"),
+        pytest.param(SUBDIRECTORY, True, "mysubdir/Dockerfile", id="subdirectory of a checkout"),
         pytest.param(AUTHENTICATED, False, "Dockerfile", id="git token"),
         pytest.param(PATH_CONTEXT, True, "Dockerfile", id="path context"),
     ],
@@ -122,6 +124,8 @@ def test_build_push_action(lab: Lab, make_engine: MakeEngine, block: str, checko
     assert outputs["imageid"].startswith("sha256:")
     assert json.loads(outputs["metadata"])["containerimage.digest"] == outputs["digest"]
     assert "not-for-the-log" not in ran.shown
+    # what a checkout holds can be cached, also where git would be asked for it
+    assert (outputs["total-steps"] != "0") == checkout
 
 
 def test_buildah_build(lab: Lab, make_engine: MakeEngine) -> None:

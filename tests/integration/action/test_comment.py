@@ -57,6 +57,20 @@ def test_another_image_has_one_of_its_own(run: Run) -> None:
     assert len(run.issue.comments) == 5
 
 
+def test_each_build_of_a_matrix_has_one_of_its_own(run: Run) -> None:
+    builds = [
+        {}, {"INPUT_TARGET": "a"}, {"INPUT_TARGET": "b"}, {"INPUT_FILE": "b"}, {"INPUT_CONTEXT": "b"},
+        {"INPUT_PLATFORMS": "linux/arm64"},
+    ]  # fmt: skip
+    for text in ("one", "two"):
+        for number, build in enumerate(builds):
+            sticky_comment(f"{text} {number}", {**run.environment, **build}, "the-token")
+    bodies = [body.splitlines()[-1] for body in run.issue.comments.values()]
+    assert bodies[3:] == [f"two {number}" for number in range(len(builds))]
+    commits = ({"INPUT_CONTEXT": f"https://github.com/o/r.git#{sign * 40}"} for sign in "12")
+    assert len({marker(commit) for commit in commits}) == 1
+
+
 def test_a_token_that_may_only_read_is_a_reason_and_no_more(run: Run) -> None:
     run.issue.denied = True
     with pytest.raises(

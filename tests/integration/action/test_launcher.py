@@ -582,6 +582,9 @@ exit "${CODE:-0}"
 """
 
 
+OF_HEAD: Final = {"DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF": "true", "GITHUB_EVENT_PATH": "event.json"}
+
+
 def elsewhere(site: Site, system: str = "darwin") -> dict[str, str]:
     """The environment of a node that says that it runs there, with a docker that says how it was called."""
     other = site.folder / "other.js"
@@ -648,33 +651,59 @@ def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -
 
 
 @pytest.mark.parametrize(
-    ("held", "written", "expected"),
+    ("of_repository", "written", "expected"),
     [
-        (True, {}, ["."]),
-        (True, {"CONTEXT": "{{defaultContext}}"}, ["."]),
-        (True, {"CONTEXT": "{{ defaultContext }}:sub", "FILE": "D"}, ["--file=sub/D", "sub"]),
-        (True, {"CONTEXT": "sub", "FILE": "D"}, ["--file=D", "sub"]),
-        (True, {"BUILD-CONTEXTS": "a={{defaultContext}}:b"}, ["--build-context=a=b", "."]),
-        (False, {}, ["https://github.com/o/r.git#f00"]),
+        (False, {}, ["."]),
+        (False, {"CONTEXT": "{{defaultContext}}"}, ["."]),
+        (False, {"CONTEXT": "{{ defaultContext }}:sub", "FILE": "D"}, ["--file=sub/D", "sub"]),
+        (False, {"CONTEXT": "sub", "FILE": "D"}, ["--file=D", "sub"]),
+        (False, {"BUILD-CONTEXTS": "a={{defaultContext}}:b"}, ["--build-context=a=b", "."]),
+        (True, {}, ["https://github.com/o/r.git#f00"]),
+        (True, {"CONTEXT": "."}, ["."]),
         (
-            False,
+            True,
             {"CONTEXT": "{{defaultContext}}:sub", "FILE": "D", "GITHUB-TOKEN": "t"},
             ["--file=D", "--secret=id=GIT_AUTH_TOKEN,env=LAYERCACHE_SECRET_0", "https://github.com/o/r.git#f00:sub"],
         ),
-        (False, {"CONTEXT": "sub", "GITHUB-TOKEN": "t"}, ["sub"]),
-        (False, {"GITHUB_REF": "refs/pull/5/merge"}, ["https://github.com/o/r.git#refs/pull/5/merge"]),
-        (False, {"GITHUB_REPOSITORY": ""}, ["."]),
+        (True, {"CONTEXT": "sub", "GITHUB-TOKEN": "t"}, ["sub"]),
+        (True, {"GITHUB_REF": "refs/pull/5/merge"}, ["https://github.com/o/r.git#f00"]),
+        (True, {"GITHUB_REF": "main", "GITHUB_SHA": ""}, ["https://github.com/o/r.git#refs/heads/main"]),
+        (True, {"GITHUB_REF": "refs/pull/5/merge", **OF_HEAD}, ["https://github.com/o/r.git#bead"]),
+        (True, {**OF_HEAD}, ["https://github.com/o/r.git#f00"]),
+        (
+            True,
+            {"GITHUB_REF": "refs/pull/5/merge", **OF_HEAD, "GITHUB_EVENT_PATH": "none"},
+            ["https://github.com/o/r.git#refs/pull/5/head"],
+        ),
     ],
 )
 def test_elsewhere_the_context_is_the_same(
-    bare: Site, held: bool, written: Mapping[str, str], expected: list[str]
+    bare: Site, of_repository: bool, written: Mapping[str, str], expected: list[str]
 ) -> None:
-    if held:
-        (bare.checkout / "Dockerfile").write_text("FROM scratch\n")
-    inputs = {name if name.startswith("GITHUB_") else f"INPUT_{name}": value for name, value in written.items()}
-    run = {"GITHUB_REPOSITORY": "o/r", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": "f00", **inputs}
+    """It is the commit even where there is a checkout of it: nothing is to be cached."""
+    (bare.checkout / "Dockerfile").write_text("FROM scratch\n")
+    (bare.checkout / "event.json").write_text('{"pull_request": {"head": {"sha": "bead"}}}')
+    named = ("GITHUB_", "DOCKER_")
+    inputs = {name if name.startswith(named) else f"INPUT_{name}": value for name, value in written.items()}
+    run = {
+        "GITHUB_REPOSITORY": "o/r" if of_repository else "",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_SHA": "f00",
+        **inputs,
+    }
     assert bare.run(**elsewhere(bare), **run).code == 0
     assert called(bare)[2:-2] == expected
+
+
+def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site) -> None:
+    given = {"INPUT_CONTEXT": ".", "INPUT_GITHUB-TOKEN": "tok", "GITHUB_REPOSITORY": "o/r"}
+    ran = bare.run(**elsewhere(bare), **given, **{"INPUT_CACHE-TO": "type=gha,mode=max\ntype=inline"})
+    assert "::add-mask::tok" in ran.log.splitlines()
+    assert called(bare)[2:-2] == [
+        "--cache-to=type=gha,mode=max,repository=o/r,ghtoken=tok", "--cache-to=type=inline", ".",
+    ]  # fmt: skip
+    bare.run(**elsewhere(bare), **given, **{"INPUT_CACHE-TO": "type=gha,repository=x/y,ghtoken=mine"})
+    assert called(bare)[2:-2] == ["--cache-to=type=gha,repository=x/y,ghtoken=mine", "."]
 
 
 def test_elsewhere_lists_are_read_as_the_table_has_them(bare: Site) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from tests.conftest import MakeEngine
 from tests.lab.engines import BUILDKIT, Engine
+from tests.lab.git import commit_all
 from tests.lab.lab import Lab
 from tests.lab.paths import CHECKOUT
 from tests.waiting import has_ended, until
@@ -292,7 +293,55 @@ def test_the_git_context_where_there_is_no_checkout(site: Site, make_engine: Mak
         step = site.run(make_engine(site.kind), job, github_token="tok", wait="true", **result(site))
     assert step.code == 0
     assert step.outputs["cache-hit"] == "false"
-    assert "the engine fetches the context" in step.commands[-1]
+    assert step.commands == ["::add-mask::tok"]
+    assert "which the engine fetches, and not cached: the run does not say which commit it is for" in step.log
+
+
+@pytest.mark.parametrize("site", ["buildah-rootless", "podman-4.3", "remote"], indirect=True)
+def test_a_second_checkout_of_the_commit_hits_whatever_else_is_in_it(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY . /src\nRUN ls -A /src | tee /list\n")
+    commit = commit_all(site.workspace, origin="https://github.com/octo/app.git")
+    job = {"GITHUB_REPOSITORY": "octo/app", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": commit}
+    other = site.folder / "clone"
+    git("clone", "-q", site.workspace, other, folder=site.folder)
+    for left in (site.workspace, other):
+        (left / f"left-in-{left.name}").write_text("by an earlier job")
+        (left / "app.txt").write_text("changed by an earlier step")
+    step = site.run(make_engine(site.kind), job, github_token="tok", **result(site))
+    assert (step.code, step.outputs["cache-hit"], step.commands) == (0, "false", ["::add-mask::tok"])
+    step.wait()
+    assert step.report["saved"] is True
+    assert sorted(found.name for found in Path(step.state["folder"]).iterdir() if found.is_dir()) == []
+
+    shutil.rmtree(site.workspace)
+    other.rename(site.workspace)
+    second = site.run(make_engine(site.kind), job, github_token="another", **result(site))
+    assert (second.code, second.outputs["cache-hit"]) == (0, "true")
+    second.wait()
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    job = {"GITHUB_REPOSITORY": "octo/app"}
+    step = site.run(
+        make_engine(site.kind), job, cache_to="type=gha,mode=max", github_token="hush", summary="full", wait="true"
+    )
+    assert (step.code, step.commands) == (0, ["::add-mask::hush"])
+    assert "type=gha,mode=max" in step.summary
+    shown = [step.summary, Path(step.outputs["report"]).read_text(), step.log.replace("::add-mask::hush", "")]
+    assert [text for text in shown if "hush" in text] == []
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    engine = make_engine(site.kind)
+    both = "linux/amd64,linux/arm64"
+    for more in ({}, {"platforms": both}):
+        assert site.run(engine, call="check", wait="true", **more).commands == []
+    step = site.run(engine, platforms=both, wait="true", outputs=f"type=oci,dest={site.folder / 'both.tar'}")
+    assert step.commands[0].startswith(f"::warning::built without the cache: platforms {both}: ")
 
 
 @pytest.mark.parametrize("site", ["remote"], indirect=True)

@@ -162,15 +162,18 @@ def test_a_save_that_died_is_a_warning(job: Job) -> None:
 
 
 @pytest.mark.parametrize("script", ["kill -KILL $$", "trap '' INT; sleep 600 & wait; wait", None])
-def test_no_secret_outlives_a_step_or_a_save_that_was_killed(job: Job, script: str | None) -> None:
+def test_neither_secret_nor_context_outlives_a_step_or_a_save_that_was_killed(job: Job, script: str | None) -> None:
     """None is a main step that was killed before it told of more than its folder."""
     (job.folder / "secrets").mkdir()
     (job.folder / "secrets/0").write_text("hush")
+    (job.folder / "context/app").mkdir(parents=True)
+    (job.folder / "context/app/Dockerfile").write_text("FROM scratch")
     state = {"folder": str(job.folder)}
     if script is not None:
         state |= job.state(job.save(script))
     assert job.post(state=state, LAYERCACHE_POST_TIMEOUT="1s").code == 0
     assert not (job.folder / "secrets").exists()
+    assert not (job.folder / "context").exists()
     assert (job.folder / "report.json").exists()
 
 

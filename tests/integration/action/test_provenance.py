@@ -24,7 +24,7 @@ def test_in_a_public_repository_all_is_attested_and_every_step_hits(site: Site, 
     hits = []
     for _ in range(2):
         engine = make_engine(site.kind)
-        step = site.run(engine, surroundings, tags=name, push="true", wait="true", build_args="WHO=me")
+        step = site.run(engine, surroundings, context=".", tags=name, push="true", wait="true", build_args="WHO=me")
         assert step.code == 0
         hits.append(step.outputs["cache-hit"])
         shown = engine.run("buildx", "imagetools", "inspect", name, "--format", "{{json .Provenance.SLSA}}").stdout

@@ -88,9 +88,13 @@ def test_missed_steps_by_their_lines() -> None:
         ("CONTEXT: 'x' is no folder", "context: 'x' is no folder"),
         ("Dockerfile:3: what is it", "Dockerfile:3: what is it"),
         ("max-size: 'x' is no size", "max-size: 'x' is no size"),
+        ("built without the cache: --platform a,b: build", "built without the cache: platforms a,b: build"),
+        ("built without the cache: --shm-size 'x': y", "built without the cache: shm-size 'x': y"),
+        ("built without the cache: --env makes steps", "built without the cache: --env makes steps"),
+        ("line 3 (RUN a --file b): what is it", "line 3 (RUN a --file b): what is it"),
     ],
 )
-def test_an_error_names_the_input_not_the_option(error: str, shown: str) -> None:
+def test_a_message_names_the_input_not_the_option(error: str, shown: str) -> None:
     assert named(error) == shown
 
 

@@ -88,19 +88,55 @@ def test_what_goes_to_buildx_as_it_is(workspace: Path) -> None:
         workspace,
         "buildkit",
         ON_GITHUB,
-        allow="network.host,security.insecure", annotations="a=1", attests="type=sbom,false\ntype=provenance,mode=min",
+        context=".", allow="network.host,security.insecure", annotations="a=1",
+        attests="type=sbom,false\ntype=provenance,mode=min",
         cache_from="type=gha", cache_to="type=gha,mode=max", call="check", cgroup_parent="cg", no_cache_filters="x,y",
         provenance="mode=max", sbom="true",
     )  # fmt: skip
     assert made.settings.engine_options == (
         "--cgroup-parent=cg", "--annotation=a=1", "--allow=network.host", "--allow=security.insecure",
-        "--cache-from=type=gha", "--cache-to=type=gha,mode=max", "--no-cache-filter=x", "--no-cache-filter=y",
-        "--call=check",
+        "--cache-from=type=gha", "--cache-to=type=gha,mode=max,repository=octo/app",
+        "--no-cache-filter=x", "--no-cache-filter=y", "--call=check",
         "--provenance=mode=max,builder-id=https://github.com/octo/app/actions/runs/7/attempts/2",
         "--sbom=true",
     )  # fmt: skip
-    assert len(made.notes) == 1
-    assert "cache-from" in made.notes[0]
+    assert made.notes == ("cache-from and cache-to are handed to buildx; the cache of layercache needs neither",)
+    assert made.foreseen == ("built without the cache: ",)
+    assert request(workspace, call="build").foreseen == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"context": ".", "platforms": "linux/amd64,linux/arm64"}, "no build for several platforms at once"),
+        ({"context": ".", "platforms": "linux/arm64"}, "the cache of layercache needs neither"),
+        ({"context": "https://github.com/o/r.git"}, "nothing of a context that the engine fetches"),
+        ({}, "nothing of a context that the engine fetches"),
+    ],
+)
+def test_what_buildxs_own_cache_is_of_use_for(workspace: Path, values: dict[str, str], said: str) -> None:
+    note = request(workspace, "buildkit", ON_GITHUB, cache_to="type=inline", **values).notes[-1]
+    assert note.startswith("cache-from and cache-to are handed to buildx; ")
+    assert said in note
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("type=gha", "type=gha,repository=octo/app,ghtoken=tok"),
+        ("mode=max, type=gha", "mode=max, type=gha,repository=octo/app,ghtoken=tok"),
+        ("type=gha,repository=o/r", "type=gha,repository=o/r,ghtoken=tok"),
+        ("type=gha,ghtoken=other", "type=gha,ghtoken=other,repository=octo/app"),
+        ("type=gha,repository=o/r,ghtoken=other", "type=gha,repository=o/r,ghtoken=other"),
+        ("type=registry,ref=r/a:cache", "type=registry,ref=r/a:cache"),
+        ("type=inline", "type=inline"),
+        ("r/a:cache", "r/a:cache"),
+    ],
+)
+def test_githubs_cache_gets_what_build_push_action_gives_it(workspace: Path, given: str, made: str) -> None:
+    settings = request(workspace, "buildkit", ON_GITHUB, cache_to=given, github_token="tok", context=".").settings
+    assert settings.engine_options == (f"--cache-to={made}",)
+    assert request(workspace, "buildkit", cache_to=given).settings.engine_options == (f"--cache-to={given}",)
 
 
 @pytest.mark.parametrize(
@@ -156,25 +192,37 @@ def test_buildah_is_not_given_what_only_buildx_knows(workspace: Path) -> None:
     assert made.notes == ("buildah has no cache-from, sbom: left out",)
 
 
-def test_where_the_workspace_is_empty_git_is_asked(workspace: Path) -> None:
-    (workspace / "Dockerfile").unlink()
+def test_where_the_workspace_has_not_the_commit_git_is_asked(workspace: Path) -> None:
     made = request(workspace, "buildkit", ON_GITHUB, github_token="tok")
     assert made.settings.context == "https://github.com/octo/app.git#c0ffee"
+    (note,) = made.notes
+    assert note.startswith("the context is https://github.com/octo/app.git#c0ffee, which the engine fetches, and not")
+    assert note.endswith(": the workspace holds no git repository")
+    assert made.foreseen == ("the engine fetches the context",)
     secret = workspace.parent / "temp/secrets/0"
     assert made.settings.secrets == (f"id=GIT_AUTH_TOKEN,src={secret}",)
     assert secret.read_text() == "tok"
 
 
 def test_a_secret_of_that_name_stays_the_users(workspace: Path) -> None:
-    (workspace / "Dockerfile").unlink()
     made = request(workspace, "buildkit", ON_GITHUB, github_token="tok", secrets="GIT_AUTH_TOKEN=own")
     assert [Path(word.rpartition("=")[2]).read_text() for word in made.settings.secrets] == ["own"]
 
 
-def test_a_pull_request_has_its_ref(workspace: Path) -> None:
-    (workspace / "Dockerfile").unlink()
-    made = request(workspace, "buildkit", {**ON_GITHUB, "GITHUB_REF": "refs/pull/5/merge"})
-    assert made.settings.context == "https://github.com/octo/app.git#refs/pull/5/merge"
+@pytest.mark.parametrize(
+    ("run", "named"),
+    [
+        ({"GITHUB_REF": "refs/pull/5/merge"}, "c0ffee"),
+        ({"GITHUB_REF": "refs/pull/5/merge", "GITHUB_SHA": ""}, "refs/pull/5/merge"),
+        ({"GITHUB_SHA": ""}, "refs/heads/main"),
+        ({"GITHUB_REF": "main", "GITHUB_SHA": ""}, "refs/heads/main"),
+        ({"GITHUB_REF": ""}, "c0ffee"),
+    ],
+)
+def test_the_commit_of_the_run_is_fetched_where_it_is_known(workspace: Path, run: dict[str, str], named: str) -> None:
+    """A ref may have moved since the run began."""
+    made = request(workspace, "buildkit", {**ON_GITHUB, **run})
+    assert made.settings.context == f"https://github.com/octo/app.git#{named}"
 
 
 def test_the_default_context_by_name(workspace: Path) -> None:
@@ -185,9 +233,8 @@ def test_the_default_context_by_name(workspace: Path) -> None:
         "file": "Dockerfile.dev",
         "build_contexts": "all={{ defaultContext }}",
     }
-    here = request(workspace, "buildkit", ON_GITHUB, **given).settings
+    here = request(workspace, "buildkit", **given).settings
     assert (here.context, here.file, here.build_contexts) == ("sub", "sub/Dockerfile.dev", {"all": "."})
-    (workspace / "Dockerfile").unlink()
     there = request(workspace, "buildkit", ON_GITHUB, **given).settings
     assert (there.context, there.file) == ("https://github.com/octo/app.git#c0ffee:sub", "Dockerfile.dev")
 
@@ -242,11 +289,15 @@ def test_what_is_masked() -> None:
     given = {"secrets": "a=one\nb=", "github-token": "tok", "s3-secret-access-key": "s3", "s3-session-token": "session"}
     inputs = read_inputs({variable(name): value for name, value in given.items()})
     assert masks(inputs) == ("one", "tok", "s3", "session")
+    caches = {"cache-to": "type=gha,ghtoken=pat\ntype=s3,secret_access_key=key,region=r", "cache-from": "type=gha"}
+    assert masks(read_inputs({variable(name): value for name, value in caches.items()})) == ("pat", "key")
 
 
 def test_what_the_summary_shows() -> None:
     given = {"secrets": "a=one", "github-token": "tok", "build-args": "A=1", "target": "t"}
     assert shown(read_inputs({variable(name): value for name, value in given.items()})) == {"target": "t"}
+    cache = read_inputs({"INPUT_CACHE-TO": "type=gha,ghtoken=pat,mode=max"})
+    assert shown(cache) == {"cache-to": "type=gha,ghtoken=***,mode=max"}
 
 
 def test_the_cache(workspace: Path) -> None:
