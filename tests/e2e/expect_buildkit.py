@@ -201,6 +201,9 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
 """What a builder that kept its cache does otherwise: it kept the context too, and is not sent a folder anew of which
 only the mode changed. An emptied one has the context as it is now."""
 
+UNKNOWN_TO: Final[Mapping[str, frozenset[str]]] = MappingProxyType({"docker-containerd": frozenset({"--parents"})})
+"""Rows whose Dockerfile the engine's own frontend refuses: that of Docker 28.5 lacks what BuildKit 0.34's has."""
+
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "--squash": "an option of Buildah",
