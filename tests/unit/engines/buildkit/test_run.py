@@ -216,11 +216,11 @@ def test_a_build_without_us_waits_for_no_builder(
 
     monkeypatch.setattr(run_module, "aside", noted)
     run, session = EngineRun(machine, BUILDER, tmp_path / "metadata.json"), Booting(reached)
-    run.start_early(SETTINGS, session, exports=True)  # type: ignore[arg-type]
+    run.start_early(SETTINGS, session)  # type: ignore[arg-type]
     if admitted:
         run.admit()
 
-    started = aside(lambda: run.start(SETTINGS, None, (), exports=False)).result(SECONDS)
+    started = aside(lambda: run.start(SETTINGS, None, ())).result(SECONDS)
     session.booted.set()
     assert started.follow(on_line=lambda _: None, sink=None) == 0
     run.admit()  # whoever asked a registry for a base image may come late
