@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,8 @@ class Machine:
     lab: Lab
     engine: Engine
     folder: Path
+    user: int | None = None
+    groups: tuple[int, ...] | None = None
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -47,13 +49,11 @@ class Machine:
         (folder / "app.txt").write_text("one\n")
         return folder
 
-    def run(
-        self, *command: str | Path, user: int | None = None, groups: Sequence[int] | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             command, env={**self.environment, **environment}, cwd=environment["GITHUB_WORKSPACE"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            user=user, group=user, extra_groups=groups,
+            user=self.user, group=self.user, extra_groups=self.groups,
         )  # fmt: skip
         print(done.stdout)
         return done
@@ -135,6 +135,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
     node = find_program("node", LabPaths.here())
     assert node is not None
     user, group = 2501, 2502
+    runner = replace(machine, user=user, groups=(group,))
     machine.engine.folder.chmod(0o755)
     socket, temp = Path(machine.socket), machine.lab.scratch("temp-")
     shutil.chown(socket, group=group)
@@ -156,7 +157,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
         shutil.chown(place, user, user)
     for hit in ("false", "true"):
         output.write_text("")
-        ran = machine.run(node, machine.folder / "action/launcher/main.js", user=user, groups=[group], **given)
+        ran = runner.run(node, machine.folder / "action/launcher/main.js", **given)
         assert ran.returncode == 0
         assert "running in layercache-action:" in ran.stdout
         assert _hit(output.read_text()) == hit
@@ -166,7 +167,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
     assert any(path.name == "report.json" for path in written)
     before = {workspace / "Dockerfile", workspace / "app.txt"}
     assert [path for path in written if path.lstat().st_uid != user and path not in before] == []
-    later = machine.run("docker", "buildx", "build", "--network=host", ".", user=user, groups=[group], **given)
+    later = runner.run("docker", "buildx", "build", "--network=host", ".", **given)
     assert later.returncode == 0
 
 

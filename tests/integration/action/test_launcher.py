@@ -104,7 +104,7 @@ class Site:
 
     def bring(self) -> None:
         """Play what a release brings along."""
-        kind = (sys.implementation.cache_tag, sys.implementation._multiarch)  # type: ignore[attr-defined]
+        kind = (sys.implementation.cache_tag, sys.implementation._multiarch)
         folder = self.action / "packages" / "-".join(kind)
         for module in ("requests", "cheroot", "yaml", "actions_toolkit/core"):
             path = folder / f"{module}.py"
