@@ -83,7 +83,7 @@ class Row:
 
     def runs_on(self, engine: str) -> bool:
         if engine in BUILDKIT:
-            refused = expect_buildkit.UNKNOWN_TO.get(engine, ())
+            refused = expect_buildkit.REFUSED_BY.get(engine, ())
             return self.name in expect_buildkit.EXPECT and self.name not in refused
         return self.only in {"", "new" if is_newer(engine) else "old"}
 
