@@ -204,8 +204,9 @@ only the mode changed. An emptied one has the context as it is now."""
 REFUSED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {"docker-containerd": frozenset({"--parents", "USER"})}
 )
-"""Rows that the engine can't build, without us neither: Docker 28.5's own Dockerfile frontend lacks a flag that BuildKit
-0.34's has, and a RUN behind USER fails there where the image has no /etc/group, which the lab's busybox has not."""
+"""Rows that the engine can't build, without us neither: Docker 28.5's own Dockerfile frontend lacks a flag that
+BuildKit 0.34's has, and a RUN behind USER fails there where the image has no /etc/group, which the lab's busybox has
+not."""
 
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
