@@ -65,6 +65,22 @@ def test_errors_are_written_as_the_spec_has_them(ask: Ask, method: str, path: st
     assert (answer.status, json.loads(answer.data)["errors"][0]["code"]) == (status, code)
 
 
+def test_one_whose_owner_has_gone_before_it_answers_ends(tmp_path: Path) -> None:
+    """It has nobody to tell that it serves, and what serves must not keep it."""
+    starting = start(
+        tmp_path / "registry",
+        store=StoreChoice(f"local:{tmp_path / 'store'}", tmp_path / "store", ("default",), None),
+        owner=os.getpid(),
+        environment=os.environ,
+    )
+    process = starting._process
+    assert process.stdout is not None
+    process.stdout.close()
+
+    assert process.wait(30) == 2
+    assert b"Broken pipe" in (tmp_path / "registry/registry.log").read_bytes()
+
+
 def test_several_addresses_share_a_port_and_are_told_apart(start_registry: StartRegistry) -> None:
     registry = start_registry(hosts=("127.0.0.1", "127.0.0.2"))
     first, second = registry.access.addresses
