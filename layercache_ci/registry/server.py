@@ -68,7 +68,7 @@ def _serve(bound: socket.socket, app: App) -> str:
 
     server = Server(bound, respond, app.admits)
     server.prepare()
-    # In a daemon thread, as its workers are: the process ends without waiting for them.
+    # cheroot's workers are no daemon threads: Python waits for them, so the process ends by os._exit alone.
     threading.Thread(target=server.serve, daemon=True).start()
     return name
 

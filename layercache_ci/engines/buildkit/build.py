@@ -337,8 +337,9 @@ class Build:
             self.session.own()
             results = outcomes(plan, self._seen, ended_well=self._code == 0)
             saved = Saved()
-            if self._held(plan, results) != frozenset(plan.stages):
-                saved = self._save(plan, reached, exporter, results)
+            held = self._held(plan, results)
+            if held != frozenset(plan.stages):
+                saved = self._save(plan, reached, exporter, results, held)
         except (CacheError, OSError) as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
         return self._lookup.keep(self.store, saved)
@@ -347,15 +348,21 @@ class Build:
         """The stages that the store has whole, and that the engine took from there."""
         if self._seen is None:
             return frozenset()
-        depths = self.selection.depths
+        depths, chains = self.selection.depths, {index: plan.chain(index) for index in plan.stages}
         return frozenset(
             index
-            for index in plan.stages
-            if depths.get(index, 0) == len(plan.chain(index))
-            and not any(results.get(key) == "miss" for key in plan.chain(index))
+            for index, chain in chains.items()
+            if depths.get(index, 0) == len(chain) and all(results.get(key) != "miss" for key in chain)
         )
 
-    def _save(self, plan: Plan, reached: Reached, exporter: Exporter, results: Mapping[str, Outcome]) -> Saved:
+    def _save(
+        self,
+        plan: Plan,
+        reached: Reached,
+        exporter: Exporter,
+        results: Mapping[str, Outcome],
+        held: frozenset[int],
+    ) -> Saved:
         if self._seen is None and self._code:
             return Saved(complete=False)
         seen = self._seen or {}
@@ -374,7 +381,6 @@ class Build:
         missed = frozenset(key for key, result in results.items() if result == "miss")
         seconds = {key: round(step.seconds, 3) for key, step in seen.items() if step.seconds is not None}
         pushed = is_pushed(self.settings)
-        held = self._held(plan, results)
         saver = Saver(plan, self.store, reached.transport, self.machine.cpus, seconds, pushed=pushed, held=held)
         # what was built anew though it was held is better than what was held
         return saver.save(exports, missed if self.settings.no_cache else missed & self.selection.links.keys())
