@@ -41,7 +41,13 @@ class Containers:
         if self.rootless:
             return self._rootless(name, folder, environment, registry)
         environment |= write_configuration(folder, folder, [registry], newer=self.sid)
-        layercache = (str(CHECKOUT / ".venv/bin/layercache"),)
+        layercache: tuple[str, ...] = (str(CHECKOUT / ".venv/bin/layercache"),)
+        if self.sid:
+            blobs = folder / "blobs"
+            blobs.mkdir()
+            environment["LAYERCACHE_LAB_BLOBS"] = str(blobs)
+            own = (str(CHECKOUT / "tests/lab/own-blobs"), str(blobs))
+            layercache = ("unshare", "--mount", "--propagation", "private", *own, *layercache)
         return Engine(name, self.program, folder, MappingProxyType(environment), registry, (), layercache)
 
     def _rootless(self, name: str, folder: Path, environment: dict[str, str], registry: str) -> Engine:

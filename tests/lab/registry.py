@@ -17,16 +17,19 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def serve(data: Path, scratch: Path, host: str = LOOPBACK, *, users: Path | None = None) -> Iterator[str]:
+def serve(
+    data: Path, scratch: Path, host: str = LOOPBACK, *, users: Path | None = None, logged: bool = False
+) -> Iterator[str]:
     """The address, `host:PORT`, of a registry with its blobs in data. Raises RuntimeError when it won't start.
 
-    Several may serve the same data at once. With `users`, a htpasswd file, only they are served.
+    Several may serve the same data at once. With `users`, a htpasswd file, only they are served. Where it is `logged`,
+    each request is a line of `scratch / "registry.log"`.
     """
     config, log = scratch / "registry.json", scratch / "registry.log"
     # YAML is a superset of JSON.
     settings: dict[str, object] = {
         "version": 0.1,
-        "log": {"accesslog": {"disabled": True}},
+        "log": {"accesslog": {"disabled": not logged}},
         "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
         "http": {"addr": f"{host}:0"},
     }

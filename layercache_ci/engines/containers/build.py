@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
-from layercache_ci.engines.containers import storage_conf
+from layercache_ci.engines.containers import pushed, storage_conf
 from layercache_ci.engines.containers.engine import FAILED, Engine, detect, enter_user_namespace
 from layercache_ci.engines.containers.image_store import write_image_store
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
@@ -61,6 +61,8 @@ class Build:
     _left: Mapping[str, Step] = field(default_factory=dict)
     """What the store holds as it should and was not used all the same: links by key."""
     _predictions: dict[int, list[Prediction]] = field(default_factory=dict)
+    _pushes: pushed.Pushes | None = None
+    """What the engine knows of the image in its registry; None where that is not kept."""
 
     @property
     def engine_name(self) -> str:
@@ -100,9 +102,12 @@ class Build:
 
     def restore(self) -> None:
         """Write what the store holds of this build into an additional image store, ready for the engine."""
+        plan, store = self.plan_made, self.store
+        if plan is not None and store is not None and self.engine.buildah_minor >= pushed.SINCE:
+            self._pushes = pushed.begin(plan, store, self.settings, self.machine)
         self._look_up()
-        if self.store is not None and self._is_to_restore():
-            self._write(self.store)
+        if store is not None and self._is_to_restore():
+            self._write(store)
         self._predict()
 
     def _is_to_restore(self) -> bool:
@@ -273,6 +278,9 @@ class Build:
         """Push the image, write down what it is."""
         settings, image = self.settings, self._result()
         digest = None if image is None else image.digest
+        if self._pushes is not None:
+            self.warnings += self._pushes.told()
+            self._pushes.layers = () if image is None else image.diff_ids
         if settings.push:
             digest = push(self.engine, settings, self._later_environment()) or digest
         if self.image_id is not None:
@@ -284,6 +292,14 @@ class Build:
                 "the image is in a storage of its own, on the restored layers; later commands of this job need "
                 f"{storage_conf.VARIABLE}={self.place.configuration}"
             )
+
+    @property
+    def unpushed(self) -> Mapping[str, object]:
+        """What later pushes are kept by (`pushed.keep_later`), where there may be any."""
+        pushes = self._pushes
+        if pushes is None or self.settings.push or not (self.saves and pushes.layers):
+            return {}
+        return {**asdict(pushes.pushed), "layers": pushes.layers}
 
     def _result(self) -> StoredImage | None:
         """The image that the engine said it ended with; None where it said none, or where it can't be read."""
@@ -348,6 +364,8 @@ class Build:
             saved = saver.save(built, missed - self._left.keys())
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
+        if self._pushes is not None and self.settings.push:
+            saved = self._pushes.keep(saved)
         return self._lookup.keep(store, saved)
 
     def _built(self, plan: Plan) -> tuple[list[Built], frozenset[str]]:
