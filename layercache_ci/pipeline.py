@@ -57,13 +57,14 @@ class Course:
 class Result:
     """What came of a build: `code` is the engine's own exit code. Where it is being saved by another process, `pid` is
     that one's, its output goes to `log`, and `report` is what was known before. `later` are variables that later
-    commands of the job need to find the image."""
+    commands of the job need to find the image; `unpushed` is as protocol.Build's."""
 
     code: int
     report: Report
     pid: int | None = None
     log: Path | None = None
     later: Mapping[str, str] = field(default_factory=dict)
+    unpushed: Mapping[str, object] = field(default_factory=dict)
 
 
 def build(
@@ -102,7 +103,7 @@ def build(
     for note in run.notes:
         voice.say(note)
     if settings.wait:
-        return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
+        return _waited(run, _complete(run, report, clock, settings, voice))
     try:
         if log is None:
             own(machine.scratch)
@@ -111,14 +112,18 @@ def build(
     except OSError as error:
         voice.say(f"warning: saving here, not in the background: {error}")
         _admit(run, cancellation)
-        return Result(code, _complete(run, report, clock, settings, voice), later=run.later)
+        return _waited(run, _complete(run, report, clock, settings, voice))
     if child:
         voice.say(f"saving in the background: process {child}, its output in {log}")
-        return Result(code, report, child, log, run.later)
+        return Result(code, report, child, log, run.later, run.unpushed)
     if cancellation is not None:
         cancellation.forget()
     _complete(run, report, clock, settings, voice)
     sys.exit(0)
+
+
+def _waited(run: Build, report: Report) -> Result:
+    return Result(report.exit_code, report, later=run.later, unpushed=run.unpushed)
 
 
 def _guard(run: Build, stage: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -131,6 +132,7 @@ def _remember(inputs: Inputs, request: Request, result: Result, machine: Machine
         "summary": _detail(inputs, machine),
         "comment": "true" if inputs.flag("comment") else "",
         "warnings": str(len(result.report.warnings)),
+        "unpushed": json.dumps(result.unpushed) if result.unpushed else "",
     }
     for name, value in state.items():
         toolkit.save_state(name, value)

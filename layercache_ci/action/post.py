@@ -35,11 +35,15 @@ class State:
     summary: bool
     comment: bool
     warnings: int
+    unpushed: str
+    """What it is kept by how later steps have pushed the image."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> State:
-        names = ("folder", "pid", "report", "log", "summary", "comment", "warnings")
-        folder, pid, report, log, summary, comment, warnings = (toolkit.get_state(name, environment) for name in names)
+        names = ("folder", "pid", "report", "log", "summary", "comment", "warnings", "unpushed")
+        folder, pid, report, log, summary, comment, warnings, unpushed = (
+            toolkit.get_state(name, environment) for name in names
+        )
         return cls(
             folder=Path(folder) if folder else None,
             report=Path(report) if report else None,
@@ -47,6 +51,7 @@ class State:
             summary=summary in {"short", "full"},
             comment=comment == "true",
             warnings=int(warnings) if warnings.isdigit() else 0,
+            unpushed=unpushed,
         )
 
 
@@ -63,6 +68,10 @@ def main() -> int:
         try:
             if state.report is not None:
                 _post(state, state.report, environment)
+            if state.unpushed and state.folder is not None:
+                from layercache_ci.action.pushes import keep_pushes  # noqa: PLC0415 - few steps leave an image
+
+                keep_pushes(state.unpushed, state.folder, machine)
         finally:
             _remove_given(state)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -47,6 +47,10 @@ class Build(Protocol):
     @property
     def image_id(self) -> str | None:
         """`sha256:<hex>` of the image built, where there is one."""
+
+    @property
+    def unpushed(self) -> Mapping[str, object]:
+        """JSON by which it is kept how later commands push the image; empty where nothing of that is to be kept."""
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""

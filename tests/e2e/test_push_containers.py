@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from tests.conftest import MakeEngine
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab
-from tests.lab.registry import serve
+from tests.lab.registry import Logged, logged
 
 DOCKERFILE = """ARG BASE
 FROM $BASE
@@ -24,33 +21,13 @@ COPY last /last
 LAYERS = 4
 
 
-@dataclass
-class Registry:
-    """One that tells what it was asked for."""
-
-    address: str
-    log: Path
-
-    @property
-    def uploads(self) -> int:
-        """Blobs that somebody began to send."""
-        return sum('"POST /v2/' in line and "/blobs/uploads/" in line for line in self.log.read_text().splitlines())
-
-    def layers(self, name: str) -> list[str]:
-        """Digests of the layers of an image."""
-        words = ["skopeo", "inspect", "--tls-verify=false", f"docker://{self.address}/{name}"]
-        return list(json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Layers"])
-
-
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    folder = tmp_path / "registry"
-    (folder / "data").mkdir(parents=True)
-    with serve(folder / "data", folder, logged=True) as address:
-        yield Registry(address, folder / "registry.log")
+def registry(tmp_path: Path) -> Iterator[Logged]:
+    with logged(tmp_path / "registry") as found:
+        yield found
 
 
-def push(lab: Lab, engine: Engine, registry: Registry, folder: Path, *options: str) -> None:
+def push(lab: Lab, engine: Engine, registry: Logged, folder: Path, *options: str) -> None:
     store = folder.parent / "store"
     engine.build(
         "--store", f"local:{store}", "--network", "host", "--build-arg", f"BASE={lab.busybox}", *options,
@@ -63,7 +40,7 @@ WAYS = {"buildah": ("buildah-sid",), "podman": ("podman-sid",), "on the image st
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_what_the_registry_has_is_not_sent_again(
-    lab: Lab, make_engine: MakeEngine, registry: Registry, tmp_path: Path, way: tuple[str, ...]
+    lab: Lab, make_engine: MakeEngine, registry: Logged, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
     """Each time on an emptied engine: nothing changed, and then the last file, whose layer alone is sent with the new
     image's config."""

@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +48,32 @@ def serve(
         ["docker-registry", "serve", config], log, ready=lambda: address() is not None, environment=environment
     ):
         yield address() or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A registry that tells what it was asked for."""
+
+    address: str
+    log: Path
+
+    @property
+    def uploads(self) -> int:
+        """Blobs that somebody has begun to send."""
+        return sum('"POST /v2/' in line and "/blobs/uploads/" in line for line in self.log.read_text().splitlines())
+
+    def layers(self, name: str) -> list[str]:
+        """Digests of the layers of an image."""
+        words = ["skopeo", "inspect", "--tls-verify=false", f"docker://{self.address}/{name}"]
+        return list(json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Layers"])
+
+
+@contextlib.contextmanager
+def logged(folder: Path) -> Iterator[Logged]:
+    """A new one, empty, with its data in a new folder."""
+    (folder / "data").mkdir(parents=True)
+    with serve(folder / "data", folder, logged=True) as address:
+        yield Logged(address, folder / "registry.log")
 
 
 def copy_data(source: Path, target: Path) -> None:

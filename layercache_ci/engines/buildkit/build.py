@@ -92,6 +92,11 @@ class Build:
         return self.builder.version
 
     @property
+    def unpushed(self) -> Mapping[str, object]:
+        """Empty: BuildKit asks the registry for each layer as the store has it."""
+        return {}
+
+    @property
     def transport(self) -> str:
         return "none" if self._reached is None else self._reached.transport.name
 

@@ -295,7 +295,7 @@ class Build:
 
     @property
     def unpushed(self) -> Mapping[str, object]:
-        """What later pushes are kept by (`pushed.keep_later`), where there may be any."""
+        """How later commands push it is kept where the engine goes by that."""
         pushes = self._pushes
         if pushes is None or self.settings.push or not (self.saves and pushes.layers):
             return {}

@@ -103,7 +103,7 @@ class Site:
             **{f"GITHUB_{name}": str(self.folder / name) for name in FILES},
             "RUNNER_TEMP": str(temp),
         }
-        python: tuple[str, ...] = (sys.executable,)
+        python: tuple[str, ...] = (*engine.layercache[:-1], sys.executable)
         entrypoint = CHECKOUT / "entrypoint.py"
         if engine.prefix:
             # the lab's ordinary user has a Python and a copy of the package of its own
