@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import stat
 import sys
 import tarfile
 from pathlib import Path
@@ -98,4 +99,5 @@ def remove(files: dict[str, tuple[object, ...]], path: str, *, itself: bool) -> 
 def entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[object, ...]:
     file = tar.extractfile(member) if member.isreg() else None
     content = member.linkname if file is None else hashlib.sha256(file.read()).hexdigest()
-    return (member.type, oct(member.mode), member.uid, member.gid, content)
+    mode = oct(stat.S_IMODE(member.mode))  # Docker's own writers put the file's type there, too
+    return (member.type, mode, member.uid, member.gid, content)

@@ -202,11 +202,17 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
 only the mode changed. An emptied one has the context as it is now."""
 
 REFUSED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"docker-containerd": frozenset({"--parents", "USER"})}
+    {engine: frozenset({"--parents", "USER"}) for engine in ("docker-containerd", "docker-classic")}
 )
 """Rows that the engine can't build, without us neither: Docker 28.5's own Dockerfile frontend lacks a flag that
 BuildKit 0.34's has, and a RUN behind USER fails there where the image has no /etc/group, which the lab's busybox has
 not."""
+
+UNLIKE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"docker-classic": frozenset({"a step that is never the same"})}
+)
+"""Rows whose images differ by their nature: what keeps its cache there is the daemon's own builder, not ours, and each
+has built once."""
 
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -106,7 +106,9 @@ class Row:
 
     def builds_the_same(self, engine: str) -> bool:
         """Whether the engine that kept its cache has the same image."""
-        return self.name not in expect_buildkit.KEPT if engine in BUILDKIT else not self.kept_differs
+        if engine in BUILDKIT:
+            return self.name not in {*expect_buildkit.KEPT, *expect_buildkit.UNLIKE.get(engine, ())}
+        return not self.kept_differs
 
     def write(self, site: Path, base: str, *, changed: bool) -> Path:
         """Write context and Dockerfile, before or after the change, below a new folder; gives the context."""
