@@ -167,6 +167,11 @@ class BuildSettings:
         return self.context == "-" or self.context.startswith(CONTEXT_SCHEMES)
 
     @property
+    def context_word(self) -> str:
+        """The context as a word of a command line: no option, whatever the folder's name is."""
+        return f"./{self.context}" if self.context.startswith("-") and not self.remote_context else self.context
+
+    @property
     def remote_file(self) -> bool:
         """A Dockerfile that the engine fetches."""
         return (self.file or "").startswith(REMOTE_FILE)

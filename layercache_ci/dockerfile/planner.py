@@ -212,15 +212,21 @@ class Planner:
         wanted = {(stage.base.name, stage.platform) for stage in stages if stage.base.kind == "image"}
         if len(wanted) > 1:
             with ThreadPoolExecutor(len(wanted)) as pool:
-                self._images.update(zip(wanted, pool.map(lambda at: self._resolver.resolve(*at), wanted), strict=True))
+                self._images.update(zip(wanted, pool.map(lambda at: self._ask(*at), wanted), strict=True))
 
     def _resolve(self, reference: str, platform: str) -> BaseImage:
         if reference == SCRATCH:
             return BaseImage(SCRATCH, SCRATCH)
         at = (reference, platform)
         if at not in self._images:
-            self._images[at] = self._resolver.resolve(reference, platform)
+            self._images[at] = self._ask(reference, platform)
         return self._images[at]
+
+    def _ask(self, reference: str, platform: str) -> BaseImage:
+        # to the programs that are asked it would be an option, which a build argument may have made of FROM ${NAME}
+        if reference.startswith("-"):
+            raise PlanError(f"{reference!r} is no name of an image")
+        return self._resolver.resolve(reference, platform)
 
     def _origin_key(self, origin: Origin, stage: Stage) -> str:
         if origin.stage is not None:
