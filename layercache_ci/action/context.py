@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from layercache_ci.action.commit import export_commit
 from layercache_ci.action.given import CONTEXT
@@ -96,8 +97,12 @@ def git_context(environment: Mapping[str, str]) -> str | None:
         ref = re.sub("/merge$", "/head", ref)
     elif not ref.startswith("refs/"):
         ref = f"refs/heads/{ref}"
-    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-    return f"{server}/{repository}.git#{commit or ref}"
+    return f"{_server(environment)}/{repository}.git#{commit or ref}"
+
+
+def git_host(environment: Mapping[str, str]) -> str:
+    """The host of that URL with its port, if any, just as it is written there: so BuildKit takes it out of it."""
+    return urlsplit(_server(environment)).netloc.rpartition("@")[2]
 
 
 def run_commit(environment: Mapping[str, str]) -> str | None:
@@ -108,6 +113,10 @@ def run_commit(environment: Mapping[str, str]) -> str | None:
         event = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_bytes())
         return str(event["pull_request"]["head"]["sha"])
     return None
+
+
+def _server(environment: Mapping[str, str]) -> str:
+    return environment.get("GITHUB_SERVER_URL") or "https://github.com"
 
 
 def _normal(name: str) -> str:

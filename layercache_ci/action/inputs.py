@@ -206,7 +206,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker(
         "github-token",
         "text",
-        "Reads a git context, writes the comment, and is for cache-to",
+        "Reads git repositories of the run's own host, writes the comment, and is for cache-to",
         "the job's own",
         from_file=False,
     ),

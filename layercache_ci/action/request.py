@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
-from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context
+from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context, git_host
 from layercache_ci.action.gha import with_token
 from layercache_ci.action.given import SECRETS
 from layercache_ci.action.inputs import FLAGS, Inputs
 from layercache_ci.action.lists import ManifestList, as_list
 from layercache_ci.action.provenance import default_provenance, with_builder
-from layercache_ci.action.secret_files import TOKEN, Secrets
+from layercache_ci.action.secret_files import Secrets
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
     BASE_IMAGES,
@@ -176,8 +176,8 @@ def _docker(
     place = default.fill(context)
     token = inputs.text("github-token")
     # the Dockerfile may fetch more with it: ADD of a repository
-    if token and default.is_in(place) and not any(word.startswith(f"id={TOKEN},") for word in secrets.words):
-        secrets.write(TOKEN, token)
+    if token and default.is_in(place):
+        secrets.add_git_token(token, git_host(machine.environment))
     found = replace(
         settings,
         context=place,

@@ -11,7 +11,9 @@ from typing import Final
 from layercache_ci.action.gha import secrets_of, without_secrets
 from layercache_ci.action.inputs import Inputs
 
-TOKEN: Final = "GIT_AUTH_TOKEN"  # noqa: S105 - the name that BuildKit's git source looks for
+GIT_SECRETS: Final = ("GIT_AUTH_TOKEN", "GIT_AUTH_HEADER")
+"""By these names BuildKit's git source, since 0.8, looks for what to say to a host: first by each with `.` and the host
+behind it, then by each alone (moby/buildkit, source/git/source.go, authSecretNames)."""
 PRIVATE: Final = 0o600
 CREDENTIALS: Final = ("github-token", "s3-secret-access-key", "s3-session-token")
 CACHES: Final = ("cache-from", "cache-to")
@@ -37,6 +39,14 @@ class Secrets:
                 self._keep(name, Path(path).read_bytes())
             except OSError as error:
                 self.warnings.append(f"secret-files: the secret {name} is left out: {path!r}: {error.strerror}")
+
+    def add_git_token(self, token: str, host: str) -> None:
+        """For one host, with its port where its URL has one: a Dockerfile may name any, and what it fetches from them
+        is not to get it. What the user has given for git is in its place."""
+        name = GIT_SECRETS[0]
+        theirs = {f"id={each}" for known in GIT_SECRETS for each in (known, f"{known}.{host}")}
+        if theirs.isdisjoint(word.partition(",")[0] for word in self.words):
+            self.write(f"{name}.{host}", token)
 
     def write(self, name: str, value: str) -> None:
         self._keep(name, value.encode())

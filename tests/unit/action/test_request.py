@@ -200,13 +200,31 @@ def test_where_the_workspace_has_not_the_commit_git_is_asked(workspace: Path) ->
     assert note.endswith(": the workspace holds no git repository")
     assert made.foreseen == ("the engine fetches the context",)
     secret = workspace.parent / "temp/secrets/0"
-    assert made.settings.secrets == (f"id=GIT_AUTH_TOKEN,src={secret}",)
+    assert made.settings.secrets == (f"id=GIT_AUTH_TOKEN.github.com,src={secret}",)
     assert secret.read_text() == "tok"
 
 
-def test_a_secret_of_that_name_stays_the_users(workspace: Path) -> None:
-    made = request(workspace, "buildkit", ON_GITHUB, github_token="tok", secrets="GIT_AUTH_TOKEN=own")
-    assert [Path(word.rpartition("=")[2]).read_text() for word in made.settings.secrets] == ["own"]
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        ("https://git.example:8443", "GIT_AUTH_TOKEN.git.example:8443"),
+        ("http://Git.Example/", "GIT_AUTH_TOKEN.Git.Example"),
+        ("https://me:pw@git.example", "GIT_AUTH_TOKEN.git.example"),
+    ],
+)
+def test_the_token_is_for_the_runs_own_host(workspace: Path, server: str, name: str) -> None:
+    made = request(workspace, "buildkit", {**ON_GITHUB, "GITHUB_SERVER_URL": server}, github_token="tok")
+    assert [word.partition(",")[0] for word in made.settings.secrets] == [f"id={name}"]
+
+
+@pytest.mark.parametrize("name", ["GIT_AUTH_TOKEN", "GIT_AUTH_TOKEN.github.com", "GIT_AUTH_HEADER"])
+def test_a_secret_of_that_name_stays_the_users(workspace: Path, name: str) -> None:
+    (workspace / "own").write_text("own")
+    for kind, value in (("secrets", "own"), ("secret_files", "own"), ("secret_envs", "OWN")):
+        made = request(workspace, "buildkit", ON_GITHUB, github_token="tok", **{kind: f"{name}={value}"})
+        assert [word.partition(",")[0] for word in made.settings.secrets] == [f"id={name}"]
+    other = request(workspace, "buildkit", ON_GITHUB, github_token="tok", secrets="GIT_AUTH_TOKEN.elsewhere=own")
+    assert len(other.settings.secrets) == 2
 
 
 @pytest.mark.parametrize(
