@@ -29,6 +29,7 @@ from layercache_ci.settings import (
     demand_buildable,
     parse_size,
     parse_tier,
+    without_credentials,
 )
 
 BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
@@ -70,7 +71,8 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
         settings, why = _docker(inputs, common, machine, secrets, folder, workspace=workspace)
         image, tags = "", ""
         if why:
-            notes.append(f"the context is {settings.context}, which the engine fetches, and not cached: {why}")
+            shown = without_credentials(settings.context)
+            notes.append(f"the context is {shown}, which the engine fetches, and not cached: {why}")
             foreseen.append(FETCHED)
     settings = replace(settings, secrets=tuple(secrets.words))
     if engine != "buildkit":

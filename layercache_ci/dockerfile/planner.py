@@ -27,6 +27,7 @@ from layercache_ci.dockerfile.plan import (
 from layercache_ci.dockerfile.stages import SCRATCH, Origin, Stage, build_graph, context_name
 from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.errors import InputError, PlanError
+from layercache_ci.settings import without_credentials
 
 IMAGE_SCHEMES: Final = ("docker-image://", "container-image://")
 """What `--build-context NAME=` may begin with where it means an image."""
@@ -203,7 +204,9 @@ class Planner:
             place = self._graph.contexts[origin.name]
             reference = _of_image(place)
             if Path(reference).is_dir() or "://" in reference:
-                raise PlanError(f"FROM {origin.name} is the build context {place!r}, which is no image")
+                raise PlanError(
+                    f"FROM {origin.name} is the build context {without_credentials(place)!r}, which is no image"
+                )
         return self._resolve(reference, stage.platform)
 
     def _resolve_bases(self, needed: Sequence[int]) -> None:

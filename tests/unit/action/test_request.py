@@ -13,7 +13,7 @@ import pytest
 from layercache_ci.action.inputs import read_inputs, variable
 from layercache_ci.action.lists import ManifestList
 from layercache_ci.action.request import Request, choose_engine, make_request
-from layercache_ci.action.secret_files import masks, shown
+from layercache_ci.action.secret_files import masked, masks, shown
 from layercache_ci.errors import InputError
 from layercache_ci.settings import EngineChoice, Machine, Tier
 
@@ -311,9 +311,21 @@ def test_what_is_masked() -> None:
     assert masks(read_inputs({variable(name): value for name, value in caches.items()})) == ("pat", "key")
 
 
+def test_what_is_hidden_where_no_runner_does_it() -> None:
+    inputs = read_inputs(
+        {"INPUT_SECRETS": 'a=hunter22\n"key=line one\nline two\n}"\nb=1', "INPUT_GITHUB-TOKEN": "hunter"}
+    )
+    assert masked("1 hunter22, hunter, {line two}", inputs) == "1 ***, ***, {***}"
+
+
 def test_what_the_summary_shows() -> None:
     given = {"secrets": "a=one", "github-token": "tok", "build-args": "A=1", "target": "t"}
     assert shown(read_inputs({variable(name): value for name, value in given.items()})) == {"target": "t"}
+    fetched = {"context": "https://me:pw@host/r.git", "build-contexts": "x=https://pw@host/a\ny=b"}
+    assert shown(read_inputs({variable(name): value for name, value in fetched.items()})) == {
+        "context": "https://host/r.git",
+        "build-contexts": "x=https://host/a\ny=b",
+    }
     cache = read_inputs({"INPUT_CACHE-TO": "type=gha,ghtoken=pat,mode=max"})
     assert shown(cache) == {"cache-to": "type=gha,ghtoken=***,mode=max"}
 
