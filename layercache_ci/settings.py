@@ -278,10 +278,8 @@ def demand_buildable(settings: BuildSettings) -> None:
     """Raises InputError for what can be seen to be wrong before anything is run."""
     if not settings.remote_context:
         if not Path(settings.context).is_dir():
-            raise InputError(
-                f"CONTEXT: {without_credentials(settings.context)!r} is no folder; name the folder that holds what COPY "
-                "copies"
-            )
+            context = without_credentials(settings.context)
+            raise InputError(f"CONTEXT: {context!r} is no folder; name the folder that holds what COPY copies")
         if not settings.remote_file:
             _demand_dockerfile(settings)
     if settings.s3.kms_key is not None and settings.s3.sse != "aws:kms":
