@@ -244,7 +244,8 @@ def _of_buildkit(inputs: Inputs, environment: Mapping[str, str]) -> Iterator[str
         fields = [field.strip() for field in attest.split(",")]
         given = ("type=provenance" in fields and provenance) or ("type=sbom" in fields and sbom)
         if not given:
-            yield "--attest=" + ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+            told = ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+            yield f"--attest={with_builder(told, environment) if 'type=provenance' in fields else told}"
 
 
 def _calls(inputs: Inputs) -> bool:

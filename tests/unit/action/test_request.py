@@ -152,6 +152,21 @@ def test_provenance_names_the_run(workspace: Path, given: str, option: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ("type=provenance,mode=max", "type=provenance,mode=max,builder-id={run}"),
+        ("mode=min, type=provenance", "mode=min,type=provenance,builder-id={run}"),
+        ("type=provenance,true", "type=provenance,disabled=false,builder-id={run}"),
+        ("type=provenance,builder-id=x", "type=provenance,builder-id=x"),
+        ("type=sbom,generator=g", "type=sbom,generator=g"),
+    ],
+)
+def test_so_does_one_among_other_attestations(workspace: Path, given: str, option: str) -> None:
+    found = option.format(run="https://github.com/octo/app/actions/runs/7/attempts/2")
+    assert request(workspace, "buildkit", ON_GITHUB, attests=given).settings.engine_options == (f"--attest={found}",)
+
+
+@pytest.mark.parametrize(
     ("private", "values", "asked"),
     [
         (False, {}, "mode=max,builder-id="),
