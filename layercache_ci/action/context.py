@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from layercache_ci.action.commit import export_commit
 from layercache_ci.action.given import CONTEXT
@@ -71,10 +71,9 @@ def default_context(
 ) -> DefaultContext:
     """The run's commit, which is written into `folder` where that can be done; the workspace where the run has none."""
     url, commit = git_context(environment), run_commit(environment)
-    if url is None:
+    place = commit_folder(environment, folder)
+    if url is None or place is None:
         return DefaultContext(HERE)
-    # by its name a later run finds the build in the cache
-    place = folder / CONTEXT / Path(environment["GITHUB_REPOSITORY"]).name
     if build_args.get(KEEP_GIT) in TRUE:
         return DefaultContext(url, why=f"{KEEP_GIT} asks for its .git")
     if commit is None:
@@ -84,6 +83,23 @@ def default_context(
     except CacheError as reason:
         return DefaultContext(url, why=str(reason))
     return DefaultContext(str(place), commit)
+
+
+def commit_folder(environment: Mapping[str, str], folder: Path) -> Path | None:
+    """Where in the step's `folder` the files of the run's commit are; by its name a later run finds the build in the
+    cache. None where the run has no repository."""
+    repository = environment.get("GITHUB_REPOSITORY")
+    return folder / CONTEXT / Path(repository).name if repository else None
+
+
+def folder_in_repository(context: str, environment: Mapping[str, str]) -> str | None:
+    """Of a git context: which folder of the run's own repository it is, empty for all of it; None for another's."""
+    url = urlsplit(context)
+    repository = url.path.strip("/").removesuffix(".git")
+    if url.netloc.rpartition("@")[2] != git_host(environment) or repository != environment.get("GITHUB_REPOSITORY"):
+        return None
+    named = dict(parse_qsl(url.query)).get("subdir")
+    return (named or url.fragment.partition(":")[2]).strip("/")
 
 
 def git_context(environment: Mapping[str, str]) -> str | None:

@@ -46,6 +46,9 @@ is of another commit, it lacks files (a partial clone), or the commit has submod
 `BUILDKIT_CONTEXT_KEEP_GIT_DIR`, and where there is no git. Runs without a repository (`GITHUB_REPOSITORY`), like those
 of the image as a plugin, build the workspace.
 
+What BuildKit's checks find in the Dockerfile is an annotation at its line, as with build-push-action; the variable
+`DOCKER_BUILD_CHECKS_ANNOTATIONS: false` leaves them out. `metadata` has them in any case, as `buildx.build.warnings`.
+
 What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
 without an image of its own for each; and builds without a Containerfile are refused.
 

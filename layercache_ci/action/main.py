@@ -15,11 +15,12 @@ from typing import Final
 
 import layercache_ci
 from layercache_ci.action import toolkit
+from layercache_ci.action.checks import WANTED, annotations
 from layercache_ci.action.config import with_config
 from layercache_ci.action.given import remove_given
 from layercache_ci.action.inputs import FLAGS, TABLE, Inputs, for_shells, read_inputs
 from layercache_ci.action.namespace import announce, started_inside
-from layercache_ci.action.outputs import outputs, why_missed
+from layercache_ci.action.outputs import outputs, parsed, read, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import masks, shown
 from layercache_ci.errors import EngineError, InputError
@@ -106,6 +107,7 @@ def _build(request: Request, machine: Machine, folder: Path, cancellation: Cance
         toolkit.warning(warning)
     if request.list is not None:
         request.list.forget(machine.environment)
+    machine = replace(machine, environment={**machine.environment, **WANTED})
     goes_on = False
     try:
         with toolkit.stopped_commands():
@@ -143,6 +145,9 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
         request.list.publish(machine.environment)
     for name, value in outputs(request, result, folder).items():
         toolkit.set_output(name, value)
+    metadata = parsed(read(request.settings.metadata_file))
+    for check in annotations(metadata, request.settings, machine, folder=folder, workspace=Path.cwd()):
+        toolkit.warning(check.text, **check.properties)
     for name, value in result.later.items():
         toolkit.export_variable(name, value)
     for warning in report.warnings:

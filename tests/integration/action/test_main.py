@@ -334,6 +334,21 @@ def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_eng
 
 
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_what_the_checks_find_is_annotated_at_its_line(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "sub").mkdir()
+    (site.workspace / "sub/Dockerfile").write_text(f"FROM {site.lab.busybox}\nMAINTAINER me\nRUN date\n")
+    engine = make_engine(site.kind)
+    first = site.run(engine, context="sub", wait="true")
+    again = site.run(engine, {"DOCKER_BUILD_CHECKS_ANNOTATIONS": "0"}, context="sub", wait="true")
+    for step, count in ((first, 1), (again, 0)):
+        assert step.code == 0
+        assert "buildx.build.warnings" in json.loads(step.outputs["metadata"])
+        assert len([line for line in step.commands if line.startswith("::warning title=")]) == count
+    told = "file=sub/Dockerfile,line=2::MaintainerDeprecated: Maintainer instruction is deprecated"
+    assert told in " ".join(first.commands)
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
 def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
     engine = make_engine(site.kind)
