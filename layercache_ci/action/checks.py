@@ -46,7 +46,7 @@ class _Dockerfile:
         return same and bool(source["filename"]) and self.path.endswith(source["filename"])
 
 
-def annotations(
+def annotations_of(
     metadata: Mapping[str, object], settings: BuildSettings, machine: Machine, *, folder: Path, workspace: Path
 ) -> tuple[Annotation, ...]:
     """Of the build with these settings, made in the step's `folder`, that has written this metadata. None for a

@@ -15,7 +15,7 @@ from typing import Final
 
 import layercache_ci
 from layercache_ci.action import toolkit
-from layercache_ci.action.checks import WANTED, annotations
+from layercache_ci.action.checks import WANTED, annotations_of
 from layercache_ci.action.config import with_config
 from layercache_ci.action.given import remove_given
 from layercache_ci.action.inputs import FLAGS, TABLE, Inputs, for_shells, read_inputs
@@ -146,7 +146,7 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
     for name, value in outputs(request, result, folder).items():
         toolkit.set_output(name, value)
     metadata = parsed(read(request.settings.metadata_file))
-    for check in annotations(metadata, request.settings, machine, folder=folder, workspace=Path.cwd()):
+    for check in annotations_of(metadata, request.settings, machine, folder=folder, workspace=Path.cwd()):
         toolkit.warning(check.text, **check.properties)
     for name, value in result.later.items():
         toolkit.export_variable(name, value)

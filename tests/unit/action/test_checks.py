@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from layercache_ci.action.checks import annotations
+from layercache_ci.action.checks import annotations_of
 from layercache_ci.settings import BuildSettings, Machine
 
 TEXT = "from busybox\nMAINTAINER me\n"
@@ -38,7 +38,7 @@ def told(
     place: Path, *warnings: object, environment: Mapping[str, str] = NOWHERE, **settings: str
 ) -> list[tuple[str, ...]]:
     workspace = place / "workspace"
-    found = annotations(
+    found = annotations_of(
         {"buildx.build.warnings": list(warnings)}, BuildSettings(**{"context": str(workspace), **settings}),
         Machine(environment, 0, 1, terminal=False), folder=place / "step", workspace=workspace,
     )  # fmt: skip
