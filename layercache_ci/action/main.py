@@ -18,11 +18,12 @@ from layercache_ci.action import toolkit
 from layercache_ci.action.checks import WANTED, annotations_of
 from layercache_ci.action.config import with_config
 from layercache_ci.action.given import remove_given
-from layercache_ci.action.inputs import FLAGS, TABLE, Inputs, for_shells, read_inputs
+from layercache_ci.action.inputs import TABLE, Inputs, for_shells, read_inputs
 from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import outputs, parsed, read, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import masks, shown
+from layercache_ci.dockerfile.go_numbers import FALSE
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
@@ -167,8 +168,8 @@ def _detail(inputs: Inputs, machine: Machine) -> str:
 
 
 def default_summary(machine: Machine) -> str:
-    """build-push-action's variable counts here too."""
-    return "off" if FLAGS.get(machine.environment.get("DOCKER_BUILD_SUMMARY", "")) is False else "short"
+    """build-push-action's variable, a boolean of Go's, counts here too."""
+    return "off" if machine.environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
 
 
 def _summarize(report: Report, detail: str, settings: Mapping[str, str], machine: Machine) -> None:

@@ -439,6 +439,10 @@ def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site,
         ({"max_size": "a lot"}, "max-size: 'a lot' is no size; write a number with a unit, like 500MB or 10GB"),
         ({"summary": "long"}, "summary: 'long' is none of its values; write off, short, full"),
         ({"comment": "yes"}, "comment: 'yes' is neither true nor false; write true or false"),
+        (
+            {"secrets": 'a=b\n"c=hushhush'},
+            'secrets: the double quote in line 2 is not closed; close it; within quotes a quote is written ""',
+        ),
         ({"context": "none"}, "context: 'none' is no folder; name the folder that holds what COPY copies"),
     ],
 )
