@@ -35,7 +35,7 @@ def warning(line: int, *, file: str = "Dockerfile", text: str = TEXT, **fields: 
 
 
 def told(
-    place: Path, *warnings: object, environment: Mapping[str, str] = NOWHERE, **settings: str
+    place: Path, *warnings: object, environment: Mapping[str, str] = NOWHERE, **settings: Any
 ) -> list[tuple[str, ...]]:
     workspace = place / "workspace"
     found = annotations_of(
