@@ -45,8 +45,10 @@ checkout of that commit, its files are taken from there, into a folder that is r
 cached. Else the engine fetches the commit, nothing is cached, and a line in the log says why: there is no checkout, it
 is of another commit, it lacks files (a partial clone), or the commit has submodules. So it is with the build argument
 `BUILDKIT_CONTEXT_KEEP_GIT_DIR`, and where there is no git. Runs without a repository (`GITHUB_REPOSITORY`), like those
-of the image as a plugin, build the workspace. For such a context BuildKit gets `github-token` for the run's own git
-host, as the secret `GIT_AUTH_TOKEN.HOST`, and for no other that a Dockerfile may name.
+of the image as a plugin, build the workspace.
+
+Where the run's commit is built, BuildKit gets `github-token` for the run's own git host, as the secret
+`GIT_AUTH_TOKEN.HOST`, and for no other that the Dockerfile may name. A secret for git that you give is in its place.
 
 What BuildKit's checks find in the Dockerfile is an annotation at its line, as with build-push-action; the variable
 `DOCKER_BUILD_CHECKS_ANNOTATIONS: false` leaves them out. `metadata` has them in any case, as `buildx.build.warnings`.
