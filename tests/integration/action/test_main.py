@@ -333,6 +333,19 @@ def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_eng
     assert [text for text in shown if "hush" in text] == []
 
 
+@pytest.mark.parametrize("site", ["buildah-1.28", "remote"], indirect=True)
+def test_a_folder_called_like_an_option_is_built_as_a_folder(site: Site, make_engine: MakeEngine) -> None:
+    name = "--build-arg=WHO=somebody else"
+    (site.workspace / name).mkdir()
+    (site.workspace / name / "Dockerfile").write_text(
+        f'FROM {site.lab.busybox}\nARG WHO=nobody\nCOPY file /\nRUN [ "$WHO" = nobody ]\n'
+    )
+    (site.workspace / name / "file").write_text("x")
+    step = site.run(make_engine(site.kind), context=name, wait="true", **result(site))
+    assert (step.code, step.outputs["hit-steps"]) == (0, "0")
+    assert step.outputs["total-steps"] != "0"
+
+
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
 def test_what_the_checks_find_is_annotated_at_its_line(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "sub").mkdir()
