@@ -21,6 +21,9 @@ ENGINE_CHOICES: Final[tuple[EngineChoice, ...]] = ("auto", "buildkit", "buildah"
 CONTEXT_SCHEMES: Final = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 REMOTE_FILE: Final = ("http://", "https://")
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+IDENTITY: Final = re.compile(r"(?<=://)[^/\s?#]*@")
+"""Who the user is, and their password, in a URL."""
+QUERY: Final = re.compile(r"(?<=://)([^\s?#]*\?)[^\s#]+")
 TIER_SIZE: Final = 10 * 10**9
 """Bytes that a tier takes where nothing is said of it."""
 UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -167,6 +170,11 @@ class BuildSettings:
         return self.context == "-" or self.context.startswith(CONTEXT_SCHEMES)
 
     @property
+    def context_word(self) -> str:
+        """The context as a word of a command line: no option, whatever the folder's name is."""
+        return f"./{self.context}" if self.context.startswith("-") and not self.remote_context else self.context
+
+    @property
     def remote_file(self) -> bool:
         """A Dockerfile that the engine fetches."""
         return (self.file or "").startswith(REMOTE_FILE)
@@ -194,6 +202,12 @@ class BuildSettings:
         usual = Path(self.context) / "Dockerfile"
         lower = usual.with_name("dockerfile")
         return lower if lower.is_file() and not usual.is_file() else usual
+
+
+def without_credentials(url: str) -> str:
+    """A URL, or what has one in it, as others may see it: a report, a job summary, a comment on a pull request. What
+    stands behind `?` may be a signature that gives access."""
+    return QUERY.sub(r"\1...", IDENTITY.sub("", url))
 
 
 def parse_size(text: str, *, name: str) -> int:
@@ -264,7 +278,8 @@ def demand_buildable(settings: BuildSettings) -> None:
     """Raises InputError for what can be seen to be wrong before anything is run."""
     if not settings.remote_context:
         if not Path(settings.context).is_dir():
-            raise InputError(f"CONTEXT: {settings.context!r} is no folder; name the folder that holds what COPY copies")
+            context = without_credentials(settings.context)
+            raise InputError(f"CONTEXT: {context!r} is no folder; name the folder that holds what COPY copies")
         if not settings.remote_file:
             _demand_dockerfile(settings)
     if settings.s3.kms_key is not None and settings.s3.sse != "aws:kms":

@@ -31,10 +31,14 @@ def _demand_from_checkout(found: Inputs, workspace: Path, file: str) -> None:
     root = workspace.resolve()
     for key in sorted(PLACES & found.values.keys()):
         for place in found.lines(key):
+            filled = DefaultContext(HERE).fill(place)
+            # an option of the engine's in a folder's clothes would be one of extra-args, which it may not give
+            if filled.startswith("-"):
+                raise InputError(f"config: {file!r}: {key}: {place!r}; write it in the workflow below with:")
             # buildx hands the machine's SSH agent to a build whose context it fetches by it
             if place.startswith(BY_SSH) or (key != "context" and place.startswith(REMOTE_FILE)):
                 raise InputError(f"config: {file!r}: {key}: {place!r}; write it in the workflow below with:")
-            if not (root / DefaultContext(HERE).fill(place)).resolve().is_relative_to(root):
+            if not (root / filled).resolve().is_relative_to(root):
                 raise InputError(
                     f"config: {file!r}: {key}: {place!r} is outside the workspace; write it in the workflow below with:"
                 )

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from layercache_ci.action.commit import export_commit
 from layercache_ci.action.given import CONTEXT
@@ -70,10 +71,9 @@ def default_context(
 ) -> DefaultContext:
     """The run's commit, which is written into `folder` where that can be done; the workspace where the run has none."""
     url, commit = git_context(environment), run_commit(environment)
-    if url is None:
+    place = commit_folder(environment, folder)
+    if url is None or place is None:
         return DefaultContext(HERE)
-    # by its name a later run finds the build in the cache
-    place = folder / CONTEXT / Path(environment["GITHUB_REPOSITORY"]).name
     if build_args.get(KEEP_GIT) in TRUE:
         return DefaultContext(url, why=f"{KEEP_GIT} asks for its .git")
     if commit is None:
@@ -83,6 +83,23 @@ def default_context(
     except CacheError as reason:
         return DefaultContext(url, why=str(reason))
     return DefaultContext(str(place), commit)
+
+
+def commit_folder(environment: Mapping[str, str], folder: Path) -> Path | None:
+    """Where in the step's `folder` the files of the run's commit are; by its name a later run finds the build in the
+    cache. None where the run has no repository."""
+    repository = environment.get("GITHUB_REPOSITORY")
+    return folder / CONTEXT / Path(repository).name if repository else None
+
+
+def folder_in_repository(context: str, environment: Mapping[str, str]) -> str | None:
+    """Of a git context: which folder of the run's own repository it is, empty for all of it; None for another's."""
+    url = urlsplit(context)
+    repository = url.path.strip("/").removesuffix(".git")
+    if url.netloc.rpartition("@")[2] != git_host(environment) or repository != environment.get("GITHUB_REPOSITORY"):
+        return None
+    named = dict(parse_qsl(url.query)).get("subdir")
+    return (named or url.fragment.partition(":")[2]).strip("/")
 
 
 def git_context(environment: Mapping[str, str]) -> str | None:
@@ -96,8 +113,12 @@ def git_context(environment: Mapping[str, str]) -> str | None:
         ref = re.sub("/merge$", "/head", ref)
     elif not ref.startswith("refs/"):
         ref = f"refs/heads/{ref}"
-    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-    return f"{server}/{repository}.git#{commit or ref}"
+    return f"{_server(environment)}/{repository}.git#{commit or ref}"
+
+
+def git_host(environment: Mapping[str, str]) -> str:
+    """The host of that URL with its port, if any, just as it is written there: so BuildKit takes it out of it."""
+    return urlsplit(_server(environment)).netloc.rpartition("@")[2]
 
 
 def run_commit(environment: Mapping[str, str]) -> str | None:
@@ -108,6 +129,10 @@ def run_commit(environment: Mapping[str, str]) -> str | None:
         event = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_bytes())
         return str(event["pull_request"]["head"]["sha"])
     return None
+
+
+def _server(environment: Mapping[str, str]) -> str:
+    return environment.get("GITHUB_SERVER_URL") or "https://github.com"
 
 
 def _normal(name: str) -> str:

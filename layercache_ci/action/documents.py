@@ -34,8 +34,9 @@ HEAD: Final = """\
 Made from the tables in layercache_ci/action by `python -m layercache_ci.action.documents --write`.
 
 An input that is left out, or empty, has its default. Lists are CSV as in build-push-action: a value in double quotes
-may hold newlines, and `""` is a quote in it. With `image`, `containerfiles` or `dockerfiles` given, `tags` are bare
-tags that are joined to `image`, and `labels` and `build-args` are lines without quotes, as in buildah-build.
+may hold newlines, and `""` is a quote in it; a quote that is not closed is an error. With `image`, `containerfiles` or
+`dockerfiles` given, `tags` are bare tags that are joined to `image`, and `labels` and `build-args` are lines without
+quotes, as in buildah-build.
 
 Where no `context` is named, and for `{{defaultContext}}`, the run's commit is built and nothing else, as with
 build-push-action: no `.git`, nothing that earlier steps made or changed, of a pull request the commit that GitHub
@@ -45,6 +46,12 @@ cached. Else the engine fetches the commit, nothing is cached, and a line in the
 is of another commit, it lacks files (a partial clone), or the commit has submodules. So it is with the build argument
 `BUILDKIT_CONTEXT_KEEP_GIT_DIR`, and where there is no git. Runs without a repository (`GITHUB_REPOSITORY`), like those
 of the image as a plugin, build the workspace.
+
+Where the run's commit is built, BuildKit gets `github-token` for the run's own git host, as the secret
+`GIT_AUTH_TOKEN.HOST`, and for no other that the Dockerfile may name. A secret for git that you give is in its place.
+
+What BuildKit's checks find in the Dockerfile is an annotation at its line, as with build-push-action; the variable
+`DOCKER_BUILD_CHECKS_ANNOTATIONS: false` leaves them out. `metadata` has them in any case, as `buildx.build.warnings`.
 
 What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
 without an image of its own for each; and builds without a Containerfile are refused.
@@ -56,7 +63,8 @@ and `github-token`, as with build-push-action, and so buildx's command line has 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
 be a stranger's. So it says what is built and how it is told of, but not what the build gets of the machine, where
 anything is sent, or who may write. Its `context` lies in the workspace or is fetched without a key of the machine, its
-Dockerfile lies there, its `build-args` have their values there, and these inputs are only taken from the workflow:
+Dockerfile lies there, neither begins with `-`, its `build-args` have their values there, and these inputs are only
+taken from the workflow:
 
 """
 SAVED: Final = """\

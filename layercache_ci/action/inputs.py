@@ -7,19 +7,19 @@ this table (documents.py).
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
+from layercache_ci.action.csv_lists import LINE_END, records
 from layercache_ci.errors import InputError
 from layercache_ci.settings import BASE_IMAGES, MODES
 
 Kind = Literal["text", "flag", "comma list", "list", "plain list", "words", "size", "choice"]
-"""`comma list`: values by newline or comma, as CSV; `list`: by newline, as CSV, where a comma is a part of the value;
-`plain list`: by newline, where a quote is a part of it too; `words`: by whitespace."""
+"""`comma list`: values by newline or comma, as CSV, a field that is alone in its line by comma once more; `list`: by
+newline, as CSV, where a comma is a part of the value; `plain list`: by newline, where a quote is a part of it too;
+`words`: by whitespace."""
 Origin = Literal["build-push-action", "buildah-build", "layercache"]
 Value = str | tuple[str, ...]
 
@@ -83,9 +83,13 @@ class Inputs:
         return self
 
     def list(self, name: str) -> tuple[str, ...]:
-        """The values of any kind of list."""
+        """The values of any kind of list. Raises InputError, without the text: it may be a secret."""
         value = self.values.get(name, "")
-        return value if isinstance(value, tuple) else tuple(_split(value, TABLE[name].kind))
+        try:
+            return value if isinstance(value, tuple) else tuple(_split(value, TABLE[name].kind))
+        except ValueError as error:
+            advice = 'close it; within quotes a quote is written ""'
+            raise InputError(f"{name}: {error}; {advice}") from error
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The values of a list that is written by newline only, whatever its own kind is."""
@@ -122,17 +126,17 @@ def variable(name: str) -> str:
 
 
 def _split(text: str, kind: Kind) -> Iterator[str]:
-    """Values as docker's getInputList has them: records are CSV, so that a quoted value may go over several lines."""
+    """Values as docker's getInputList has them. Raises ValueError for a quote that is not closed."""
     if kind == "words":
         yield from text.split()
-        return
-    plain = kind == "plain list"
-    lines = io.StringIO(text, newline="")
-    records = csv.reader(lines, quoting=csv.QUOTE_NONE) if plain else csv.reader(lines)
-    for record in records:
-        joined = ",".join(record)
-        values = joined.split(",") if kind == "comma list" else (joined,)
-        yield from filter(None, map(str.strip, values))
+    elif kind == "plain list":
+        yield from filter(None, map(str.strip, LINE_END.split(text)))
+    else:
+        for record in records(text):
+            values = record if kind == "comma list" else [",".join(record)]
+            if kind == "comma list" and len(record) == 1:
+                values = record[0].split(",")
+            yield from filter(None, map(str.strip, values))
 
 
 def _docker(name: str, kind: Kind, description: str, default: str = "", *, from_file: bool = True) -> Input:
@@ -206,7 +210,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker(
         "github-token",
         "text",
-        "Reads a git context, writes the comment, and is for cache-to",
+        "Reads git repositories of the run's own host, writes the comment, and is for cache-to",
         "the job's own",
         from_file=False,
     ),

@@ -27,16 +27,16 @@ class ManifestList:
     def forget(self, environment: Mapping[str, str]) -> None:
         """An earlier list of that name: the build would add to it."""
         with suppress(EngineError):
-            ask([self.engine, "manifest", "rm", self.names[0]], environment)
+            ask([self.engine, "manifest", "rm", "--", self.names[0]], environment)
 
     def publish(self, environment: Mapping[str, str]) -> None:
         """Give it its other names, and push it where that is asked for. Raises EngineError."""
         first, *more = self.names
         if more:
-            ask([self.engine, "tag", first, *more], environment)
+            ask([self.engine, "tag", "--", first, *more], environment)
         if self.push:
             for name in self.names:
-                command = [self.engine, "manifest", "push", "--all", *self.options, first, f"docker://{name}"]
+                command = [self.engine, "manifest", "push", "--all", *self.options, "--", first, f"docker://{name}"]
                 ask(command, environment, timeout=PUSH_SECONDS)
 
 

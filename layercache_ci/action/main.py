@@ -16,13 +16,15 @@ from typing import Final
 
 import layercache_ci
 from layercache_ci.action import toolkit
+from layercache_ci.action.checks import WANTED, annotations_of
 from layercache_ci.action.config import with_config
 from layercache_ci.action.given import remove_given
-from layercache_ci.action.inputs import FLAGS, TABLE, Inputs, for_shells, read_inputs
+from layercache_ci.action.inputs import TABLE, Inputs, for_shells, read_inputs
 from layercache_ci.action.namespace import announce, started_inside
-from layercache_ci.action.outputs import outputs, why_missed
+from layercache_ci.action.outputs import outputs, parsed, read, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import masks, shown
+from layercache_ci.dockerfile.go_numbers import FALSE
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
@@ -107,6 +109,7 @@ def _build(request: Request, machine: Machine, folder: Path, cancellation: Cance
         toolkit.warning(warning)
     if request.list is not None:
         request.list.forget(machine.environment)
+    machine = replace(machine, environment={**machine.environment, **WANTED})
     goes_on = False
     try:
         with toolkit.stopped_commands():
@@ -145,6 +148,9 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
         request.list.publish(machine.environment)
     for name, value in outputs(request, result, folder).items():
         toolkit.set_output(name, value)
+    metadata = parsed(read(request.settings.metadata_file))
+    for check in annotations_of(metadata, request.settings, machine, folder=folder, workspace=Path.cwd()):
+        toolkit.warning(check.text, **check.properties)
     for name, value in result.later.items():
         toolkit.export_variable(name, value)
     for warning in report.warnings:
@@ -164,8 +170,8 @@ def _detail(inputs: Inputs, machine: Machine) -> str:
 
 
 def default_summary(machine: Machine) -> str:
-    """build-push-action's variable counts here too."""
-    return "off" if FLAGS.get(machine.environment.get("DOCKER_BUILD_SUMMARY", "")) is False else "short"
+    """build-push-action's variable, a boolean of Go's, counts here too."""
+    return "off" if machine.environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
 
 
 def _summarize(report: Report, detail: str, settings: Mapping[str, str], machine: Machine) -> None:

@@ -36,10 +36,10 @@ OUTPUTS: Final[Mapping[str, str]] = MappingProxyType(
 def outputs(request: Request, result: Result, folder: Path) -> dict[str, str]:
     """All of them, empty where there is nothing to say: a failed build has no image."""
     settings, report = request.settings, result.report
-    metadata = _read(settings.metadata_file)
-    digest = _parsed(metadata).get("containerimage.digest", "")
+    metadata = read(settings.metadata_file)
+    digest = parsed(metadata).get("containerimage.digest", "")
     return {
-        "imageid": _read(settings.iidfile),
+        "imageid": read(settings.iidfile),
         "digest": digest if isinstance(digest, str) else "",
         "metadata": metadata,
         "image": request.image,
@@ -75,13 +75,15 @@ def misses(report: Report) -> list[str]:
     return [f"line {step.start_line} ({shorten(step.text)})" for _, step in report.steps() if step.outcome == "miss"]
 
 
-def _read(path: Path | None) -> str:
+def read(path: Path | None) -> str:
+    """Empty where there is no such file."""
     with suppress(OSError):
         return "" if path is None else path.read_text().strip()
     return ""
 
 
-def _parsed(text: str) -> Mapping[str, object]:
+def parsed(text: str) -> Mapping[str, object]:
+    """Empty where it is no JSON object."""
     with suppress(ValueError):
         value = json.loads(text)
         if isinstance(value, dict):

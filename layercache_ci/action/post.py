@@ -132,12 +132,13 @@ def show_log(log: Path, whose: str = "layercache") -> None:
 
 
 def write_comment(text: str, environment: Mapping[str, str]) -> None:
-    """Raises CacheError where GitHub does not take it."""
+    """Without the secrets of the step. Raises CacheError where GitHub does not take it."""
     from layercache_ci.action.comment import sticky_comment  # noqa: PLC0415 - few want one
     from layercache_ci.action.inputs import read_inputs  # noqa: PLC0415 - as above
+    from layercache_ci.action.secret_files import masked  # noqa: PLC0415 - as above
 
-    token = read_inputs(environment).text("github-token") or ""
-    sticky_comment(text, environment, token)
+    inputs = read_inputs(environment)
+    sticky_comment(masked(text, inputs), environment, inputs.text("github-token") or "")
 
 
 def timeout(environment: Mapping[str, str]) -> float:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
-from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context
+from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context, git_host
 from layercache_ci.action.gha import with_token
 from layercache_ci.action.given import SECRETS
 from layercache_ci.action.inputs import FLAGS, Inputs
 from layercache_ci.action.lists import ManifestList, as_list
 from layercache_ci.action.provenance import default_provenance, with_builder
-from layercache_ci.action.secret_files import TOKEN, Secrets
+from layercache_ci.action.secret_files import Secrets
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
     BASE_IMAGES,
@@ -29,6 +29,7 @@ from layercache_ci.settings import (
     demand_buildable,
     parse_size,
     parse_tier,
+    without_credentials,
 )
 
 BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
@@ -70,7 +71,8 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
         settings, why = _docker(inputs, common, machine, secrets, folder, workspace=workspace)
         image, tags = "", ""
         if why:
-            notes.append(f"the context is {settings.context}, which the engine fetches, and not cached: {why}")
+            shown = without_credentials(settings.context)
+            notes.append(f"the context is {shown}, which the engine fetches, and not cached: {why}")
             foreseen.append(FETCHED)
     settings = replace(settings, secrets=tuple(secrets.words))
     if engine != "buildkit":
@@ -176,8 +178,8 @@ def _docker(
     place = default.fill(context)
     token = inputs.text("github-token")
     # the Dockerfile may fetch more with it: ADD of a repository
-    if token and default.is_in(place) and not any(word.startswith(f"id={TOKEN},") for word in secrets.words):
-        secrets.write(TOKEN, token)
+    if token and default.is_in(place):
+        secrets.add_git_token(token, git_host(machine.environment))
     found = replace(
         settings,
         context=place,
@@ -242,7 +244,8 @@ def _of_buildkit(inputs: Inputs, environment: Mapping[str, str]) -> Iterator[str
         fields = [field.strip() for field in attest.split(",")]
         given = ("type=provenance" in fields and provenance) or ("type=sbom" in fields and sbom)
         if not given:
-            yield "--attest=" + ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+            told = ",".join(f"disabled={str(not FLAGS[f]).lower()}" if f in FLAGS else f for f in fields)
+            yield f"--attest={with_builder(told, environment) if 'type=provenance' in fields else told}"
 
 
 def _calls(inputs: Inputs) -> bool:

@@ -10,10 +10,15 @@ from typing import Final
 
 from layercache_ci.action.gha import secrets_of, without_secrets
 from layercache_ci.action.inputs import Inputs
+from layercache_ci.settings import without_credentials
 
-TOKEN: Final = "GIT_AUTH_TOKEN"  # noqa: S105 - the name that BuildKit's git source looks for
+GIT_SECRETS: Final = ("GIT_AUTH_TOKEN", "GIT_AUTH_HEADER")
+"""By these names BuildKit's git source, since 0.8, looks for what to say to a host: first by each with `.` and the host
+behind it, then by each alone (moby/buildkit, source/git/source.go, authSecretNames)."""
 PRIVATE: Final = 0o600
 CREDENTIALS: Final = ("github-token", "s3-secret-access-key", "s3-session-token")
+LEAST: Final = 4
+"""Letters of what is taken for a secret."""
 CACHES: Final = ("cache-from", "cache-to")
 
 
@@ -37,6 +42,14 @@ class Secrets:
                 self._keep(name, Path(path).read_bytes())
             except OSError as error:
                 self.warnings.append(f"secret-files: the secret {name} is left out: {path!r}: {error.strerror}")
+
+    def add_git_token(self, token: str, host: str) -> None:
+        """For one host, with its port where its URL has one: a Dockerfile may name any, and what it fetches from them
+        is not to get it. What the user has given for git is in its place."""
+        name = GIT_SECRETS[0]
+        theirs = {f"id={each}" for known in GIT_SECRETS for each in (known, f"{known}.{host}")}
+        if theirs.isdisjoint(word.partition(",")[0] for word in self.words):
+            self.write(f"{name}.{host}", token)
 
     def write(self, name: str, value: str) -> None:
         self._keep(name, value.encode())
@@ -70,10 +83,19 @@ def masks(inputs: Inputs) -> tuple[str, ...]:
     return tuple(filter(None, (*given, *(inputs.text(name) for name in CREDENTIALS), *caches)))
 
 
+def masked(text: str, inputs: Inputs) -> str:
+    """Text for a place where the runner hides nothing, with `***` for each secret and each line of one, as in its log.
+    What is shorter is no secret, and would take letters out of all that is said."""
+    lines = {line.strip() for secret in masks(inputs) for line in (secret, *secret.splitlines())}
+    for line in sorted(lines, key=len, reverse=True):
+        text = text.replace(line, "***") if len(line) >= LEAST else text
+    return text
+
+
 def shown(inputs: Inputs) -> dict[str, str]:
     """The inputs that were given, for people to see: no secrets, and no build arguments, which are often used as if
     they were some."""
     hidden = {*CREDENTIALS, "secrets", "s3-access-key-id", "build-args", "extra-args"}
     given = {name: value for name, value in inputs.values.items() if name not in hidden}
     texts = {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}
-    return {name: without_secrets(text) if name in CACHES else text for name, text in texts.items()}
+    return {name: without_credentials(without_secrets(text)) for name, text in texts.items()}

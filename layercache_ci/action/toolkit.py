@@ -61,8 +61,9 @@ def error(text: str) -> None:
     _command("error", text)
 
 
-def warning(text: str) -> None:
-    _command("warning", text)
+def warning(text: str, **properties: str) -> None:
+    """With `file` and `line` the runner shows it there, with a `title` above it."""
+    _command("warning", text, **properties)
 
 
 def notice(text: str) -> None:

@@ -27,6 +27,7 @@ from layercache_ci.dockerfile.plan import (
 from layercache_ci.dockerfile.stages import SCRATCH, Origin, Stage, build_graph, context_name
 from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.errors import InputError, PlanError
+from layercache_ci.settings import without_credentials
 
 IMAGE_SCHEMES: Final = ("docker-image://", "container-image://")
 """What `--build-context NAME=` may begin with where it means an image."""
@@ -203,7 +204,9 @@ class Planner:
             place = self._graph.contexts[origin.name]
             reference = _of_image(place)
             if Path(reference).is_dir() or "://" in reference:
-                raise PlanError(f"FROM {origin.name} is the build context {place!r}, which is no image")
+                raise PlanError(
+                    f"FROM {origin.name} is the build context {without_credentials(place)!r}, which is no image"
+                )
         return self._resolve(reference, stage.platform)
 
     def _resolve_bases(self, needed: Sequence[int]) -> None:
@@ -212,15 +215,21 @@ class Planner:
         wanted = {(stage.base.name, stage.platform) for stage in stages if stage.base.kind == "image"}
         if len(wanted) > 1:
             with ThreadPoolExecutor(len(wanted)) as pool:
-                self._images.update(zip(wanted, pool.map(lambda at: self._resolver.resolve(*at), wanted), strict=True))
+                self._images.update(zip(wanted, pool.map(lambda at: self._ask(*at), wanted), strict=True))
 
     def _resolve(self, reference: str, platform: str) -> BaseImage:
         if reference == SCRATCH:
             return BaseImage(SCRATCH, SCRATCH)
         at = (reference, platform)
         if at not in self._images:
-            self._images[at] = self._resolver.resolve(reference, platform)
+            self._images[at] = self._ask(reference, platform)
         return self._images[at]
+
+    def _ask(self, reference: str, platform: str) -> BaseImage:
+        # to the programs that are asked it would be an option, which a build argument may have made of FROM ${NAME}
+        if reference.startswith("-"):
+            raise PlanError(f"{reference!r} is no name of an image")
+        return self._resolver.resolve(reference, platform)
 
     def _origin_key(self, origin: Origin, stage: Stage) -> str:
         if origin.stage is not None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from botocore import exceptions as aws
 
+from layercache_ci.settings import without_credentials
 from layercache_ci.store.s3_settings import S3Settings
 
 NOT_FOUND: Final = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -74,7 +75,7 @@ def explain(error: Exception, settings: S3Settings) -> str:
     """One line for a person. It holds what the server said of itself, never a key or a signature."""
     place = settings.location
     if settings.options.endpoint is not None:
-        place += f" (at {settings.options.endpoint})"
+        place += f" (at {without_credentials(settings.options.endpoint)})"
     return f"the store in {place} can't be used: {_cause(error)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import subprocess
@@ -31,12 +32,16 @@ def commit_all(folder: Path, *, origin: str) -> str:
 
 
 @contextlib.contextmanager
-def serve_git(folder: Path) -> Iterator[str]:
+def serve_git(folder: Path, *, demands: str = "", heard: list[str] | None = None) -> Iterator[str]:
     """Serves the repositories below a folder on a random port of the loopback, as GitHub does: any commit of theirs
-    may be asked for. The URL under which they are."""
+    may be asked for. The URL under which they are. Where it `demands` a token nothing goes without; what requests say
+    of who they are, if anything, is `heard`."""
+    said = [] if heard is None else heard
 
     class Handler(_Handler):
         root = folder
+        wanted = f"basic {base64.b64encode(f'x-access-token:{demands}'.encode()).decode()}" if demands else ""
+        authorizations = said
 
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
         yield url
@@ -44,6 +49,8 @@ def serve_git(folder: Path) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     root: Path
+    wanted: str
+    authorizations: list[str]
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -55,6 +62,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests have a log of their own."""
 
     def _answer(self, body: bytes) -> None:
+        said = self.headers.get("Authorization", "")
+        self.authorizations.append(said)
+        if self.wanted and said != self.wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="lab"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         done = subprocess.run(
             ["git", "-c", "uploadpack.allowAnySHA1InWant=true", "-c", "safe.directory=*", "http-backend"],
             env=self._variables(len(body)), input=body, stdout=subprocess.PIPE, check=True,

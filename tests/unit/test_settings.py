@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layercache_ci.errors import InputError
-from layercache_ci.settings import BuildSettings, Machine, assignments, parse_size
+from layercache_ci.settings import BuildSettings, Machine, assignments, parse_size, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,21 @@ def test_a_containerfile_comes_before_a_dockerfile(tmp_path: Path) -> None:
 def test_remote_contexts(context: str) -> None:
     assert BuildSettings(context=context).remote_context
     assert not BuildSettings(context=".").remote_context
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://github.com/o/r.git#main:sub@2", "https://github.com/o/r.git#main:sub@2"),
+        ("https://me:pw@github.com/o/r.git", "https://github.com/o/r.git"),
+        ("https://token@github.com:8443/o/r.git#main", "https://github.com:8443/o/r.git#main"),
+        ("https://me:p@w@github.com/@x", "https://github.com/@x"),
+        ("all=https://me:pw@host/r.git", "all=https://host/r.git"),
+        ("https://host/context.tar?X-Amz-Signature=x&y", "https://host/context.tar?..."),
+        ("https://host/r.git?ref=x#y", "https://host/r.git?...#y"),
+        ("git@github.com:o/r.git", "git@github.com:o/r.git"),
+        ("a@b?c", "a@b?c"),
+    ],
+)
+def test_what_others_see_of_a_url_gives_no_access(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown

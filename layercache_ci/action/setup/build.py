@@ -25,7 +25,7 @@ from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Course, Result, build
 from layercache_ci.report.progress import Voice
-from layercache_ci.settings import BuildSettings, Machine, demand_buildable
+from layercache_ci.settings import BuildSettings, Machine, demand_buildable, without_credentials
 
 OF_THE_CACHE: Final = (
     "store", "s3_bucket", "s3", "tier", "max_size", "scope", "read_scopes", "mode", "cache_version", "wait",
@@ -161,4 +161,4 @@ def _bare_id(settings: BuildSettings) -> Iterator[None]:
 def title(settings: BuildSettings) -> str:
     """For people: no build argument is in it, which may be a secret."""
     program = "docker" if settings.engine == "buildkit" else settings.engine
-    return f"{program} build {settings.tags[0] if settings.tags else settings.context}"
+    return f"{program} build {settings.tags[0] if settings.tags else without_credentials(settings.context)}"

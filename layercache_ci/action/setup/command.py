@@ -13,7 +13,7 @@ from typing import Final
 from layercache_ci.action.setup.grammar import Grammar, Option, PassedOn
 from layercache_ci.dockerfile.go_numbers import FALSE
 from layercache_ci.dockerfile.platform import host_platform, normalize
-from layercache_ci.settings import BuildSettings, EngineChoice, assignments
+from layercache_ci.settings import BuildSettings, EngineChoice, assignments, without_credentials
 
 DEFAULT: Final = "default"
 """The name of docker's context for DOCKER_HOST or the usual socket, and of the builder in it."""
@@ -208,7 +208,7 @@ def _demand_local(options: Iterable[Option], environment: Mapping[str, str]) -> 
 def _demand_cacheable(settings: BuildSettings, files: Sequence[Option]) -> None:
     """Raises PassedOn for what the planner would not look at."""
     if settings.remote_context:
-        raise PassedOn(f"the engine fetches the context {settings.context!r}")
+        raise PassedOn(f"the engine fetches the context {without_credentials(settings.context)!r}")
     if "," in (settings.platform or ""):
         raise PassedOn("it is for several platforms")
     if settings.engine != "buildkit" and len(files) > 1:

@@ -61,7 +61,7 @@ def build_words(
     words += [f"--iidfile={settings.iidfile}"] if settings.iidfile is not None else []
     words += [f"--metadata-file={metadata}"] if metadata is not None else []
     words.append(f"--progress={'quiet' if settings.quiet else settings.progress}")
-    return [*words, *settings.engine_options, settings.context]
+    return [*words, *settings.engine_options, settings.context_word]
 
 
 def export_words(
@@ -79,7 +79,7 @@ def export_words(
     words += ["--allow=network.host"] if stands_in and settings.network == "host" else []
     words += _repeated("cache-from", cache_from)
     words += [f"--cache-to={cache_to}", "--output=type=cacheonly", f"--metadata-file={metadata}", "--progress=rawjson"]
-    return [*words, *_for_export(settings.engine_options), settings.context]
+    return [*words, *_for_export(settings.engine_options), settings.context_word]
 
 
 def _inputs(settings: BuildSettings, environment: Mapping[str, str]) -> list[str]:

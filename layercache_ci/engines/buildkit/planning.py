@@ -19,7 +19,7 @@ from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.errors import InputError, PlanError
-from layercache_ci.settings import BuildSettings, Machine
+from layercache_ci.settings import BuildSettings, Machine, without_credentials
 
 PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "-f", "--platform", "--target"})
 """Options that say what is built: behind `--` we would not see them."""
@@ -144,9 +144,11 @@ def _ulimit(text: str) -> str:
 
 def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
     if settings.remote_context:
-        raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
+        context = without_credentials(settings.context)
+        raise PlanError(f"the engine fetches the context {context!r}; check it out first to have it cached")
     if settings.file == "-" or settings.remote_file:
-        raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
+        file = without_credentials(settings.file or "")
+        raise PlanError(f"--file {file}: write the Dockerfile into a file to have the build cached")
     if settings.platform is not None and "," in settings.platform:
         raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")
     asked = sorted({"--call", "--check"} & options.behind)

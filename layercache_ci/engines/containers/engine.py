@@ -109,7 +109,7 @@ class Engine:
         if settings.pull:
             old = self.name == "buildah" and self.buildah_minor < PULL_WORDS_SINCE
             words.append("--pull=true" if old else "--pull=newer")
-        return [*words, *settings.engine_options, settings.context]
+        return [*words, *settings.engine_options, settings.context_word]
 
 
 def detect(choice: EngineChoice, machine: Machine) -> Engine:

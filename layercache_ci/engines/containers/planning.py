@@ -20,7 +20,7 @@ from layercache_ci.engines.containers.images import Resolver, base_image
 from layercache_ci.engines.containers.restore import IMAGE
 from layercache_ci.engines.containers.storage import StoredImage
 from layercache_ci.errors import CacheError, PlanError
-from layercache_ci.settings import BuildSettings, Machine
+from layercache_ci.settings import BuildSettings, Machine, without_credentials
 from layercache_ci.store.model import Store
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,11 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
 
 def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
     if settings.remote_context:
-        raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
+        context = without_credentials(settings.context)
+        raise PlanError(f"the engine fetches the context {context!r}; check it out first to have it cached")
     if settings.remote_file:
-        raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
+        file = without_credentials(settings.file or "")
+        raise PlanError(f"--file {file}: write the Dockerfile into a file to have the build cached")
     names = {option.partition("=")[0] for option in settings.engine_options}
     if "--jobs" in names:
         raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")

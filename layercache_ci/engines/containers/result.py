@@ -21,7 +21,8 @@ def push(engine: Engine, settings: BuildSettings, environment: Mapping[str, str]
     verify = settings.registry_options
     with tempfile.NamedTemporaryFile("r", prefix="layercache-") as file:
         for tag in settings.tags:
-            ask([engine.executable, "push", "--digestfile", file.name, *verify, tag], environment, timeout=PUSH_SECONDS)
+            command = [engine.executable, "push", "--digestfile", file.name, *verify, "--", tag]
+            ask(command, environment, timeout=PUSH_SECONDS)
         return file.read().strip() or None
 
 

@@ -101,6 +101,16 @@ def test_the_post_step_comments_with_the_headline(run: Run, job: Job) -> None:
     assert "::warning::the comment: pull request 5 gets none: 403" in post.log
 
 
+def test_no_secret_of_the_step_is_in_it(run: Run, job: Job) -> None:
+    """The runner hides it in its logs and in the job summary; GitHub's API knows nothing of it."""
+    DONE.warn("hunter22 is no folder").write(job.folder / "report.json")
+    inputs = {"INPUT_GITHUB-TOKEN": "the-token", "INPUT_SECRETS": "a=hunter22"}
+    post = job.post(state=job.state("", log="", comment="true", warnings="2"), **run.environment, **inputs)
+    assert post.code == 0
+    assert "*** is no folder" in run.issue.comments[4]
+    assert "hunter22" not in run.issue.comments[4]
+
+
 @pytest.mark.parametrize(
     ("event", "number"),
     [

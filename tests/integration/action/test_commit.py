@@ -181,7 +181,7 @@ def test_the_step_builds_it_by_any_name_of_it(workspace: Path, monkeypatch: pyte
     assert (plain.settings.context, plain.settings.file) == (str(place), None)
     assert (plain.notes, plain.foreseen) == ((), ())
     # as from build-push-action the Dockerfile has it, for what it adds from other repositories
-    assert [word.partition(",")[0] for word in plain.settings.secrets] == ["id=GIT_AUTH_TOKEN"]
+    assert [word.partition(",")[0] for word in plain.settings.secrets] == ["id=GIT_AUTH_TOKEN.github.com"]
     named = request(
         workspace, run, context="{{defaultContext}}:/sub", file="Dockerfile", build_contexts="all={{ defaultContext }}"
     ).settings

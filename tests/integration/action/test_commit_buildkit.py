@@ -59,3 +59,25 @@ def test_the_provenance_says_which_commit_it_was(site: Site, make_engine: MakeEn
     told = json.dumps(json.loads(shown))
     assert found in told
     assert ORIGIN in told
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_the_jobs_token_goes_to_the_runs_own_host_only(site: Site, make_engine: MakeEngine, tmp_path: Path) -> None:
+    (tmp_path / "other.git/x").mkdir(parents=True)
+    (tmp_path / "other.git/x/file").write_text("theirs")
+    commit_all(tmp_path / "other.git", origin=ORIGIN)
+    heard: list[str] = []
+    with serve_git(tmp_path, heard=heard) as elsewhere, serve_git(tmp_path, demands="tok") as ours:
+        (tmp_path / "octo/app.git").mkdir(parents=True)
+        (tmp_path / "octo/app.git/Dockerfile").write_text(
+            f"FROM {site.lab.busybox}\nADD {ours}/other.git /a\nADD {elsewhere}/other.git /b\n"
+            "RUN cat /a/x/file /b/x/file\n"
+        )
+        found = commit_all(tmp_path / "octo/app.git", origin=ORIGIN)
+        job = {
+            "GITHUB_REPOSITORY": "octo/app", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": found,
+            "GITHUB_SERVER_URL": ours,
+        }  # fmt: skip
+        done = site.run(make_engine(site.kind), job, github_token="tok", context="{{defaultContext}}")
+    assert done.code == 0, done.log
+    assert set(heard) == {""}

@@ -333,6 +333,34 @@ def test_the_token_of_githubs_cache_is_told_to_buildx_alone(site: Site, make_eng
     assert [text for text in shown if "hush" in text] == []
 
 
+@pytest.mark.parametrize("site", ["buildah-1.28", "remote"], indirect=True)
+def test_a_folder_called_like_an_option_is_built_as_a_folder(site: Site, make_engine: MakeEngine) -> None:
+    name = "--build-arg=WHO=somebody else"
+    (site.workspace / name).mkdir()
+    (site.workspace / name / "Dockerfile").write_text(
+        f'FROM {site.lab.busybox}\nARG WHO=nobody\nCOPY file /\nRUN [ "$WHO" = nobody ]\n'
+    )
+    (site.workspace / name / "file").write_text("x")
+    step = site.run(make_engine(site.kind), context=name, wait="true", **result(site))
+    assert (step.code, step.outputs["hit-steps"]) == (0, "0")
+    assert step.outputs["total-steps"] != "0"
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_what_the_checks_find_is_annotated_at_its_line(site: Site, make_engine: MakeEngine) -> None:
+    (site.workspace / "sub").mkdir()
+    (site.workspace / "sub/Dockerfile").write_text(f"FROM {site.lab.busybox}\nMAINTAINER me\nRUN date\n")
+    engine = make_engine(site.kind)
+    first = site.run(engine, context="sub", wait="true")
+    again = site.run(engine, {"DOCKER_BUILD_CHECKS_ANNOTATIONS": "0"}, context="sub", wait="true")
+    for step, count in ((first, 1), (again, 0)):
+        assert step.code == 0
+        assert "buildx.build.warnings" in json.loads(step.outputs["metadata"])
+        assert len([line for line in step.commands if line.startswith("::warning title=")]) == count
+    told = "file=sub/Dockerfile,line=2::MaintainerDeprecated: Maintainer instruction is deprecated"
+    assert told in " ".join(first.commands)
+
+
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
 def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
@@ -424,6 +452,10 @@ def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site,
         ({"max_size": "a lot"}, "max-size: 'a lot' is no size; write a number with a unit, like 500MB or 10GB"),
         ({"summary": "long"}, "summary: 'long' is none of its values; write off, short, full"),
         ({"comment": "yes"}, "comment: 'yes' is neither true nor false; write true or false"),
+        (
+            {"secrets": 'a=b\n"c=hushhush'},
+            'secrets: the double quote in line 2 is not closed; close it; within quotes a quote is written ""',
+        ),
         ({"context": "none"}, "context: 'none' is no folder; name the folder that holds what COPY copies"),
     ],
 )

@@ -77,10 +77,12 @@ def test_it_has_no_say_in_what_a_build_gets_of_the_machine_and_where_things_go(t
         "context: /", "context: ..", "context: sub/../..", "context: out", "context: '{{defaultContext}}:../..'",
         "context: git@github.com:o/r.git", "context: ssh://git@host/r.git", "file: http://169.254.169.254/",
         "file: /etc/passwd", "containerfiles: [D, ../D]", "dockerfiles: out/D", "build-args: [A=1, SECRET]",
+        "context: '--volume=/:/host'", "context: '{{defaultContext}}:--volume=/:/host'", "context: '-'", "file: '-'",
+        "containerfiles: [D, '--volume=/:/host']",
     ],
 )  # fmt: skip
 def test_what_it_names_lies_in_the_workspace(tmp_path: Path, text: str) -> None:
-    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/--volume=/:/host").mkdir(parents=True)
     (tmp_path / "workspace/out").symlink_to(tmp_path)
     with pytest.raises(InputError, match="below with:"):
         read(tmp_path / "workspace", text)

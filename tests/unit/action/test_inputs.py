@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any, Final
+
 import pytest
 
 from layercache_ci.action.documents import ACTION, PAGE, action, page
 from layercache_ci.action.inputs import INPUTS, TABLE, Inputs, for_shells, read_inputs, variable
 from layercache_ci.errors import InputError
 
+CASES: Final[list[dict[str, Any]]] = json.loads((Path(__file__).parents[2] / "data/lists.json").read_text())["cases"]
 BUILD_PUSH_ACTION = (
     "add-hosts allow annotations attests build-args build-contexts builder cache-from cache-to call cgroup-parent "
     "context file labels load network no-cache no-cache-filters outputs platforms provenance pull push sbom secrets "
@@ -59,7 +64,8 @@ def test_a_shell_on_the_way_loses_nothing() -> None:
     [
         ("tags", "a/b:1,a/b:2", ["a/b:1", "a/b:2"]),
         ("tags", "a/b:1\n\n  a/b:2  \r\na/b:3\n", ["a/b:1", "a/b:2", "a/b:3"]),
-        ("tags", '"a,b",c', ["a", "b", "c"]),
+        ("tags", '"a,b",c', ["a,b", "c"]),
+        ("archs", '"a,b"', ["a", "b"]),
         ("platforms", "linux/amd64, linux/arm64", ["linux/amd64", "linux/arm64"]),
         ("labels", "one=a,b\ntwo=c", ["one=a,b", "two=c"]),
         ("labels", '"multi=one\ntwo"\nother=x', ["multi=one\ntwo", "other=x"]),
@@ -74,6 +80,27 @@ def test_a_shell_on_the_way_loses_nothing() -> None:
 )
 def test_lists_are_read_as_dockers_toolkit_does(name: str, text: str, values: list[str]) -> None:
     assert list(Inputs({name: text}).list(name)) == values
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case["text"]))
+@pytest.mark.parametrize(
+    ("kind", "name"), [("comma list", "tags"), ("list", "labels"), ("plain list", "outputs")], ids=lambda word: word
+)
+def test_every_list_is_read_as_the_table_has_it(case: dict[str, Any], kind: str, name: str) -> None:
+    assert TABLE[name].kind == kind
+    if case[kind] is not None:
+        assert list(Inputs({name: case["text"]}).list(name)) == case[kind]
+        return
+    with pytest.raises(InputError, match=rf"^{name}: the double quote in line \d+ is not closed; ") as raised:
+        Inputs({name: case["text"]}).list(name)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_quote_that_is_not_closed_is_found_and_no_secret_told() -> None:
+    with pytest.raises(InputError) as raised:
+        Inputs({"secrets": 'a=b\n"c=d\ne"\r\n"f=hushhush\ng'}).list("secrets")
+    assert "secrets: the double quote in line 4 " in str(raised.value)
+    assert "hushhush" not in str(raised.value)
 
 
 def test_the_secrets_of_build_push_actions_documentation() -> None:

@@ -98,6 +98,9 @@ def test_a_message_names_the_input_not_the_option(error: str, shown: str) -> Non
     assert named(error) == shown
 
 
-@pytest.mark.parametrize(("value", "expected"), [("false", "off"), ("true", "short"), ("", "short"), ("x", "short")])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("false", "off"), ("0", "off"), ("f", "off"), ("F", "off"), ("true", "short"), ("", "short"), ("x", "short")],
+)
 def test_build_push_actions_variable_turns_the_summary_off(value: str, expected: str) -> None:
     assert default_summary(Machine({"DOCKER_BUILD_SUMMARY": value}, 0, 1, terminal=False)) == expected

@@ -13,7 +13,7 @@ import pytest
 from layercache_ci.action.inputs import read_inputs, variable
 from layercache_ci.action.lists import ManifestList
 from layercache_ci.action.request import Request, choose_engine, make_request
-from layercache_ci.action.secret_files import masks, shown
+from layercache_ci.action.secret_files import masked, masks, shown
 from layercache_ci.errors import InputError
 from layercache_ci.settings import EngineChoice, Machine, Tier
 
@@ -152,6 +152,21 @@ def test_provenance_names_the_run(workspace: Path, given: str, option: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ("type=provenance,mode=max", "type=provenance,mode=max,builder-id={run}"),
+        ("mode=min, type=provenance", "mode=min,type=provenance,builder-id={run}"),
+        ("type=provenance,true", "type=provenance,disabled=false,builder-id={run}"),
+        ("type=provenance,builder-id=x", "type=provenance,builder-id=x"),
+        ("type=sbom,generator=g", "type=sbom,generator=g"),
+    ],
+)
+def test_so_does_one_among_other_attestations(workspace: Path, given: str, option: str) -> None:
+    found = option.format(run="https://github.com/octo/app/actions/runs/7/attempts/2")
+    assert request(workspace, "buildkit", ON_GITHUB, attests=given).settings.engine_options == (f"--attest={found}",)
+
+
+@pytest.mark.parametrize(
     ("private", "values", "asked"),
     [
         (False, {}, "mode=max,builder-id="),
@@ -200,13 +215,31 @@ def test_where_the_workspace_has_not_the_commit_git_is_asked(workspace: Path) ->
     assert note.endswith(": the workspace holds no git repository")
     assert made.foreseen == ("the engine fetches the context",)
     secret = workspace.parent / "temp/secrets/0"
-    assert made.settings.secrets == (f"id=GIT_AUTH_TOKEN,src={secret}",)
+    assert made.settings.secrets == (f"id=GIT_AUTH_TOKEN.github.com,src={secret}",)
     assert secret.read_text() == "tok"
 
 
-def test_a_secret_of_that_name_stays_the_users(workspace: Path) -> None:
-    made = request(workspace, "buildkit", ON_GITHUB, github_token="tok", secrets="GIT_AUTH_TOKEN=own")
-    assert [Path(word.rpartition("=")[2]).read_text() for word in made.settings.secrets] == ["own"]
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        ("https://git.example:8443", "GIT_AUTH_TOKEN.git.example:8443"),
+        ("http://Git.Example/", "GIT_AUTH_TOKEN.Git.Example"),
+        ("https://me:pw@git.example", "GIT_AUTH_TOKEN.git.example"),
+    ],
+)
+def test_the_token_is_for_the_runs_own_host(workspace: Path, server: str, name: str) -> None:
+    made = request(workspace, "buildkit", {**ON_GITHUB, "GITHUB_SERVER_URL": server}, github_token="tok")
+    assert [word.partition(",")[0] for word in made.settings.secrets] == [f"id={name}"]
+
+
+@pytest.mark.parametrize("name", ["GIT_AUTH_TOKEN", "GIT_AUTH_TOKEN.github.com", "GIT_AUTH_HEADER"])
+def test_a_secret_of_that_name_stays_the_users(workspace: Path, name: str) -> None:
+    (workspace / "own").write_text("own")
+    for kind, value in (("secrets", "own"), ("secret_files", "own"), ("secret_envs", "OWN")):
+        made = request(workspace, "buildkit", ON_GITHUB, github_token="tok", **{kind: f"{name}={value}"})
+        assert [word.partition(",")[0] for word in made.settings.secrets] == [f"id={name}"]
+    other = request(workspace, "buildkit", ON_GITHUB, github_token="tok", secrets="GIT_AUTH_TOKEN.elsewhere=own")
+    assert len(other.settings.secrets) == 2
 
 
 @pytest.mark.parametrize(
@@ -293,9 +326,21 @@ def test_what_is_masked() -> None:
     assert masks(read_inputs({variable(name): value for name, value in caches.items()})) == ("pat", "key")
 
 
+def test_what_is_hidden_where_no_runner_does_it() -> None:
+    inputs = read_inputs(
+        {"INPUT_SECRETS": 'a=hunter22\n"key=line one\nline two\n}"\nb=1', "INPUT_GITHUB-TOKEN": "hunter"}
+    )
+    assert masked("1 hunter22, hunter, {line two}", inputs) == "1 ***, ***, {***}"
+
+
 def test_what_the_summary_shows() -> None:
     given = {"secrets": "a=one", "github-token": "tok", "build-args": "A=1", "target": "t"}
     assert shown(read_inputs({variable(name): value for name, value in given.items()})) == {"target": "t"}
+    fetched = {"context": "https://me:pw@host/r.git", "build-contexts": "x=https://pw@host/a\ny=b"}
+    assert shown(read_inputs({variable(name): value for name, value in fetched.items()})) == {
+        "context": "https://host/r.git",
+        "build-contexts": "x=https://host/a\ny=b",
+    }
     cache = read_inputs({"INPUT_CACHE-TO": "type=gha,ghtoken=pat,mode=max"})
     assert shown(cache) == {"cache-to": "type=gha,ghtoken=***,mode=max"}
 

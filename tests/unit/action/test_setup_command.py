@@ -71,7 +71,7 @@ def test_what_builds_nothing_is_passed_on_without_a_word(line: str) -> None:
         ("podman build -f sub/Containerfile", "names no build context"),
         ("docker build a b", "one build context, not 2"),
         ("docker build -", "fetches the context '-'"),
-        ("docker build https://github.com/o/r.git", "fetches the context"),
+        ("docker build https://me:pw@github.com/o/r.git", "fetches the context 'https://github.com/o/r.git'"),
         ("docker build --squash .", "--squash is not known"),
         ("docker build -m 1g .", "-m is not known"),
         ("docker build --no-cache=maybe .", "neither true nor false"),

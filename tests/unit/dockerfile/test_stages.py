@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from layercache_ci.dockerfile.ignore import Family
 from layercache_ci.dockerfile.parser import parse
 from layercache_ci.dockerfile.stages import StageGraph, build_graph
 from layercache_ci.errors import InputError, PlanError
+from tests.unit.dockerfile.planning import plan_of
 
 GRAPH = """ARG TAG=1
 FROM image:$TAG AS Base
@@ -78,3 +81,10 @@ def test_a_later_stage_of_the_same_name_is_the_one_that_is_meant() -> None:
     found = graph("FROM a AS x\nFROM b AS x\nFROM x\n")
 
     assert found.stages[2].base.stage == 1
+
+
+def test_no_program_is_asked_for_an_image_that_would_be_an_option_to_it(tmp_path: Path) -> None:
+    for lines in ("ARG N=--root=/x\nFROM ${N}\nRUN a\n", "FROM b\nCOPY --from=--root=/x a b\n"):
+        (tmp_path / "Dockerfile").write_text(lines)
+        with pytest.raises(PlanError, match="'--root=/x' is no name of an image"):
+            plan_of(tmp_path)

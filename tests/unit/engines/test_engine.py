@@ -37,6 +37,13 @@ def test_the_pull_policy_is_the_engines_own(
     assert engine(name, buildah).pull_policy(settings) == policy
 
 
+def test_a_folder_is_no_option_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = engine().build_command(BuildSettings(context="--volume=/:/host", file="-x"))
+    assert command[-2:] == ["--file=--volume=/:/host/-x", "./--volume=/:/host"]
+    assert engine().build_command(BuildSettings(context="-"))[-1] == "-"
+
+
 def test_the_command_has_our_options_in_the_engines_words(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     settings = BuildSettings(

@@ -125,6 +125,13 @@ def test_a_remote_context_has_its_dockerfile_inside(file: str | None, words: lis
     assert [word for word in build(settings) if word.startswith("--file")] == words
 
 
+def test_a_folder_is_no_option_whatever_it_is_called() -> None:
+    odd = BuildSettings(context="--allow=security.insecure", file="Dockerfile")
+
+    assert build(odd)[-1] == export(odd)[-1] == "./--allow=security.insecure"
+    assert build(BuildSettings(context="-"))[-1] == "-"
+
+
 def test_quiet_shows_no_progress() -> None:
     assert "--progress=quiet" in build(BuildSettings(context=".", quiet=True, progress="plain"))
 

@@ -124,8 +124,12 @@ def test_what_can_not_be_planned_says_what_to_do(
 
 
 def test_a_context_that_the_engine_fetches_is_not_planned() -> None:
-    with pytest.raises(PlanError, match="the engine fetches the context"):
-        make_plan(BuildSettings(context="https://example.org/a.git"), Machine({}, 0, 1, terminal=False), Images())
+    here = Machine({}, 0, 1, terminal=False)
+    with pytest.raises(PlanError, match=r"the engine fetches the context 'https://example\.org/a\.git'"):
+        make_plan(BuildSettings(context="https://me:pw@example.org/a.git"), here, Images())
+    file = BuildSettings(context=".", file="https://example.org/D?signature=x")
+    with pytest.raises(PlanError, match=r"^--file https://example\.org/D\?\.\.\.: "):
+        make_plan(file, here, Images())
 
 
 def test_wrong_input_is_named(context: Path) -> None:
