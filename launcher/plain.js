@@ -7,7 +7,7 @@ const path = require("node:path");
 const { contextOf } = require("./context.js");
 const { pairs, values } = require("./lists.js");
 const { which } = require("./python.js");
-const { addMask, fail, isSetup, run, say, setOutput, warn } = require("./runner.js");
+const { addMask, fail, isSetup, runUnheard, say, setOutput, warn } = require("./runner.js");
 
 const NAMES = { darwin: "macOS", win32: "Windows" };
 const TEXTS = ["builder", "call", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
@@ -56,7 +56,8 @@ async function buildPlainly(system, environment) {
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
   const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
   const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
-  const code = await run(docker, ["buildx", "build", ...parameters], { ...environment, ...secrets.environment });
+  const command = ["buildx", "build", ...parameters];
+  const code = await runUnheard(docker, command, { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
   return code;

@@ -578,8 +578,35 @@ for word; do
         --metadata-file=*) printf '{\\n"containerimage.digest": "sha256:2"}' >"${word#*=}" ;;
     esac
 done
+printf '%s' "$SAYS"
+printf '%s' "$COMPLAINS" >&2
+[ -z "$WAIT" ] || { echo ready; while :; do sleep 0.1; done; }
 exit "${CODE:-0}"
 """
+REGISTERED: Final = {"add-mask", "debug", "error", "notice", "set-output", "stop-commands", "warning"}
+
+
+def obeyed(log: str) -> list[tuple[str, str]]:
+    """The commands that the runner obeys in a log, by its ActionCommandManager and both parsers of its ActionCommand."""
+    found, known = [], set(REGISTERED)
+    token = None
+    for line in re.split(r"\r\n|\r|\n", log):
+        match = re.match(r"\s*::([^ :]+)(?: .*?)?::(.*)", line)
+        if match is None or match[1] not in known:
+            match = re.search(r"##\[([^ \]]+)[^\]]*\](.*)", line)
+        if match is None or match[1] not in known:
+            continue
+        if token is not None:
+            if match[1] == token:
+                known.remove(token)
+                token = None
+        elif match[1] == "stop-commands":
+            token = match[2]
+            known.add(token)
+        else:
+            found.append((match[1], match[2]))
+    assert token is None, "the step's own commands would not be obeyed"
+    return found
 
 
 OF_HEAD: Final = {"DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF": "true", "GITHUB_EVENT_PATH": "event.json"}
@@ -611,10 +638,12 @@ def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: 
         "INPUT_TAGS": "a:1,b:2\nc:3", "INPUT_BUILD-ARGS": "A=1,2\nB=x y", "INPUT_PUSH": "true", "INPUT_LOAD": "false",
         "INPUT_FILE": "sub/Dockerfile", "INPUT_SECRETS": "token=hush=hush",
     }  # fmt: skip
-    assert bare.run(**given) == Ran(
-        0,
+    ran = bare.run(**given)
+    assert ran.code == 0
+    assert re.sub(r"[0-9a-f]{32}", "TOKEN", ran.log) == (
         f"layercache: {name}: the image is built without a cache, which there is on Linux runners only\n"
-        "::add-mask::hush=hush\n",
+        "::add-mask::hush=hush\n"
+        "::stop-commands::TOKEN\n::TOKEN::\n"
     )
     assert called(bare) == [
         "buildx", "build", "--file=sub/Dockerfile", "--push", "--build-arg=A=1,2", "--build-arg=B=x y",
@@ -629,6 +658,40 @@ def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: 
     assert bare.run(**given, CODE="3").code == 3
     assert bare.run(**given, INPUT_CONTAINERFILES="x").code == 1
     assert bare.run("post.js", **given) == Ran(0, "")
+
+
+@pytest.mark.parametrize("stream", ["SAYS", "COMPLAINS"])
+@pytest.mark.parametrize("says", ["::error::a\n", "#9 0.1 ##[error]a\n", "::set-output name=imageid::a"])
+def test_elsewhere_the_runner_obeys_nothing_that_a_build_prints(bare: Site, stream: str, says: str) -> None:
+    """But what we say afterwards, of a build that failed too, whose last line may be no whole one."""
+    given = elsewhere(bare)
+    assert len(obeyed(says)) == 1  # so that the others prove something
+    ran = bare.run(**given, **{stream: says})
+    assert (ran.code, obeyed(ran.log)) == (0, [])
+    assert says in ran.log
+    assert obeyed(bare.run(**given, **{stream: says}, CODE="3").log) == [
+        ("error", "layercache: the build failed: docker ended with exit code 3; its output is above")
+    ]
+    tokens = {re.findall(r"[0-9a-f]{32}", bare.run(**given).log)[0] for _ in range(2)}
+    assert len(tokens) == 2
+
+
+def test_elsewhere_a_build_that_is_cancelled_or_can_not_start_is_told_of(bare: Site) -> None:
+    given = elsewhere(bare)
+    process = bare.start(**given, WAIT="1", SAYS="::error::a\n")
+    assert process.stdout is not None
+    before = ""
+    while not before.endswith("ready\n"):
+        line = process.stdout.readline()
+        assert line != ""
+        before += line
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+    assert [name for name, _ in obeyed(before + ran.log)] == ["error"]
+    assert (ran.code, "docker ended with exit code 130" in ran.log) == (130, True)
+    (bare.folder / "bin/docker").write_text("#!/nowhere\n")
+    ((name, text),) = obeyed(bare.run(**given).log)
+    assert (name, "ENOENT" in text) == ("error", True)
 
 
 def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -> None:
