@@ -4,7 +4,7 @@
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
-const { contextOf } = require("./context.js");
+const { contextOf, serverOf } = require("./context.js");
 const { pairs, values } = require("./lists.js");
 const { which } = require("./python.js");
 const { addMask, fail, isSetup, runUnheard, say, setOutput, warn } = require("./runner.js");
@@ -30,7 +30,7 @@ const LISTS = {
   tags: "tag",
   ulimit: "ulimit",
 };
-const GIT_TOKEN = "GIT_AUTH_TOKEN"; // which BuildKit's git source looks for
+const OF_GIT = ["GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"]; // which BuildKit's git source looks for, with .HOST first
 
 /** The name of a system on which there is no cache, or undefined. */
 function otherSystem() {
@@ -52,7 +52,7 @@ async function buildPlainly(system, environment) {
   const folder = fs.mkdtempSync(path.join(environment.RUNNER_TEMP || os.tmpdir(), "layercache-"));
   const files = { imageid: path.join(folder, "image-id"), metadata: path.join(folder, "metadata.json") };
   const { context, file, fill, fetches } = contextOf(input("context"), input("file"), environment);
-  const secrets = secretOptions(input, fetches ? input("github-token") : "");
+  const secrets = secretOptions(input, fetches ? input("github-token") : "", serverOf(environment));
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
   const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
   const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
@@ -85,20 +85,26 @@ function withToken(value, environment, token) {
   return [value, ...added.map((field) => field.join("="))].join(",");
 }
 
-/** Values by the environment, where no other process sees them. */
-function secretOptions(input, token) {
+/**
+ * Values by the environment, where no other process sees them. The job's token is for its own server alone, as the
+ * Dockerfile may name others, and for none where the step gives git something itself.
+ */
+function secretOptions(input, token, server) {
   const found = { options: [], environment: {} };
   const given = pairs(input("secrets"), "secrets", warn);
-  if (token && !given.some(([id]) => id === GIT_TOKEN)) given.push([GIT_TOKEN, token]);
+  const placed = [["secret-envs", "env"], ["secret-files", "src"]].flatMap(([name, kind]) =>
+    pairs(input(name), name, warn).map(([id, value]) => [id, `--secret=id=${id},${kind}=${value}`]),
+  );
+  const ofGit = OF_GIT.flatMap((name) => [name, `${name}.${server}`]);
+  const itself = [...given, ...placed].some(([id]) => ofGit.includes(id));
+  if (token && !itself) given.push([`${OF_GIT[0]}.${server}`, token]);
   for (const [id, value] of given) {
     const variable = `LAYERCACHE_SECRET_${found.options.length}`;
     addMask(value);
     found.environment[variable] = value;
     found.options.push(`--secret=id=${id},env=${variable}`);
   }
-  for (const [name, kind] of [["secret-envs", "env"], ["secret-files", "src"]]) {
-    for (const [id, value] of pairs(input(name), name, warn)) found.options.push(`--secret=id=${id},${kind}=${value}`);
-  }
+  found.options.push(...placed.map(([, option]) => option));
   return found;
 }
 

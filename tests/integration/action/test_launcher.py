@@ -726,7 +726,10 @@ def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -
         (
             True,
             {"CONTEXT": "{{defaultContext}}:sub", "FILE": "D", "GITHUB-TOKEN": "t"},
-            ["--file=D", "--secret=id=GIT_AUTH_TOKEN,env=LAYERCACHE_SECRET_0", "https://github.com/o/r.git#f00:sub"],
+            [
+                "--file=D", "--secret=id=GIT_AUTH_TOKEN.github.com,env=LAYERCACHE_SECRET_0",
+                "https://github.com/o/r.git#f00:sub",
+            ],
         ),
         (True, {"CONTEXT": "sub", "GITHUB-TOKEN": "t"}, ["sub"]),
         (True, {"GITHUB_REF": "refs/pull/5/merge"}, ["https://github.com/o/r.git#f00"]),
@@ -756,6 +759,32 @@ def test_elsewhere_the_context_is_the_same(
     }
     assert bare.run(**elsewhere(bare), **run).code == 0
     assert called(bare)[2:-2] == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "host"),
+    [
+        ("", "github.com"),
+        ("https://github.com", "github.com"),
+        ("https://GHE.example", "ghe.example"),
+        ("https://ghe.example:8443", "ghe.example:8443"),
+    ],
+)
+def test_elsewhere_the_jobs_token_is_for_the_jobs_server_alone(bare: Site, server: str, host: str) -> None:
+    """As build-push-action has it since 6.19: a Dockerfile may fetch from other git hosts."""
+    run = {
+        **elsewhere(bare), "GITHUB_SERVER_URL": server, "GITHUB_REPOSITORY": "o/r", "GITHUB_REF": "refs/heads/main",
+        "GITHUB_SHA": "f00", "INPUT_GITHUB-TOKEN": "tok",
+    }  # fmt: skip
+    repository = f"{server or 'https://github.com'}/o/r.git#f00"
+    assert bare.run(**run).code == 0
+    assert called(bare)[2:] == [
+        f"--secret=id=GIT_AUTH_TOKEN.{host},env=LAYERCACHE_SECRET_0", repository, "tok", "",
+    ]  # fmt: skip
+    for own in ("GIT_AUTH_TOKEN", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER"):
+        for name, word in (("SECRETS", "env=LAYERCACHE_SECRET_0"), ("SECRET-ENVS", "env=x"), ("SECRET-FILES", "src=x")):
+            assert bare.run(**run, **{f"INPUT_{name}": f"{own}=x"}).code == 0
+            assert called(bare)[2:-2] == [f"--secret=id={own},{word}", repository]
 
 
 def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site) -> None:
