@@ -12,6 +12,9 @@ const { addMask, fail, isSetup, runUnheard, say, setOutput, warn } = require("./
 const NAMES = { darwin: "macOS", win32: "Windows" };
 const TEXTS = ["builder", "call", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
 const FLAGS = ["load", "no-cache", "pull", "push"];
+const OTHER_FLAGS = ["comment", "fail-on-miss", "keep-store", "oci", "s3-path-style", "setup", "tls-verify", "wait"];
+const BOOLEAN = /^(true|True|TRUE|false|False|FALSE)?$/; // as layercache_ci/action/inputs.py takes them
+const NO_IMAGE = ["type=local", "type=tar", "type=cacheonly"]; // outputs for which buildx writes no image ID
 // By input its option.
 const LISTS = {
   "add-hosts": "add-host",
@@ -39,14 +42,16 @@ function otherSystem() {
 
 /** Builds; resolves to the exit code. */
 async function buildPlainly(system, environment) {
+  const input = (name) => (environment[`INPUT_${name.toUpperCase()}`] || "").trim();
+  const unclear = unclearFlag(input);
+  if (unclear) return fail(unclear);
   if (isSetup(environment)) {
     say(`${system}: later steps build without a cache, which there is on Linux runners only`);
     return 0;
   }
   say(`${system}: the image is built without a cache, which there is on Linux runners only`);
-  const input = (name) => (environment[`INPUT_${name.toUpperCase()}`] || "").trim();
-  const other = ["image", "containerfiles", "dockerfiles"].find(input);
-  if (other) return fail(`${other}: on ${system} only docker builds; use a Linux runner`);
+  const refusal = refused(input, system);
+  if (refusal) return fail(refusal);
   const docker = which("docker", environment);
   if (!docker) return fail(`there is no docker on this ${system} runner; use a Linux runner`);
   const folder = fs.mkdtempSync(path.join(environment.RUNNER_TEMP || os.tmpdir(), "layercache-"));
@@ -54,13 +59,35 @@ async function buildPlainly(system, environment) {
   const { context, file, fill, fetches } = contextOf(input("context"), input("file"), environment);
   const secrets = secretOptions(input, fetches ? input("github-token") : "", serverOf(environment));
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
-  const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
+  const results = [`--metadata-file=${files.metadata}`];
+  if (hasImage(values(input("outputs"), "outputs"))) results.unshift(`--iidfile=${files.imageid}`);
   const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
   const command = ["buildx", "build", ...parameters];
   const code = await runUnheard(docker, command, { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
   return code;
+}
+
+/** What is wrong with the first flag that is none. */
+function unclearFlag(input) {
+  const name = [...FLAGS, ...OTHER_FLAGS].find((each) => !BOOLEAN.test(input(each)));
+  return name && `${name}: '${input(name)}' is neither true nor false; write true or false`;
+}
+
+/** Why nothing is built, where inputs would be left out that say what. */
+function refused(input, system) {
+  if (input("config")) {
+    return `config: on ${system} no file of inputs is read; write them in the workflow, or use a Linux runner`;
+  }
+  const other = ["image", "containerfiles", "dockerfiles"].find(input);
+  return other && `${other}: on ${system} only docker builds; use a Linux runner`;
+}
+
+/** As layercache_ci/action/request.py has it. */
+function hasImage(outputs) {
+  const folder = outputs.some((output) => !output.includes("type="));
+  return !folder && !outputs.some((output) => output.split(",").some((field) => NO_IMAGE.includes(field)));
 }
 
 function options(input, environment) {

@@ -787,6 +787,39 @@ def test_elsewhere_the_jobs_token_is_for_the_jobs_server_alone(bare: Site, serve
             assert called(bare)[2:-2] == [f"--secret=id={own},{word}", repository]
 
 
+def test_elsewhere_what_would_be_left_out_without_a_word_is_an_error(bare: Site) -> None:
+    given = elsewhere(bare)
+    assert bare.run(**given, INPUT_CONFIG="cache.yml").log.splitlines()[-1] == (
+        "::error::layercache: config: on macOS no file of inputs is read; "
+        "write them in the workflow, or use a Linux runner"
+    )
+    for name in [entry.name for entry in INPUTS if entry.kind == "flag"]:
+        assert bare.run(**given, **{f"INPUT_{name.upper()}": "yes"}) == Ran(
+            1, f"::error::layercache: {name}: 'yes' is neither true nor false; write true or false\n"
+        )
+    assert not (bare.folder / "told").exists()
+    assert bare.run(**given, INPUT_PUSH="TRUE", INPUT_LOAD="False", INPUT_PULL=" true ").code == 0
+    assert called(bare)[2:-2] == ["--pull", "--push", "."]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ("", True),
+        ("type=docker,dest=a.tar", True),
+        ("type=image,push=true\ntype=oci,dest=a.tar", True),
+        ("type=local,dest=out", False),
+        ("type=image\ntype=tar,dest=out", False),
+        ("type=cacheonly", False),
+        ("out", False),
+    ],
+)
+def test_elsewhere_an_image_id_is_asked_for_where_there_is_one(bare: Site, outputs: str, expected: bool) -> None:
+    assert bare.run(**elsewhere(bare), INPUT_OUTPUTS=outputs).code == 0
+    assert ("--iidfile=" in (bare.folder / "told").read_text()) == expected
+    assert ("sha256:1" in (bare.folder / "output").read_text()) == expected
+
+
 def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site) -> None:
     given = {"INPUT_CONTEXT": ".", "INPUT_GITHUB-TOKEN": "tok", "GITHUB_REPOSITORY": "o/r"}
     ran = bare.run(**elsewhere(bare), **given, **{"INPUT_CACHE-TO": "type=gha,mode=max\ntype=inline"})
