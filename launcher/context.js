@@ -26,9 +26,10 @@ function contextOf(given, file, environment) {
   return { context, file: inside ? path.join(context, file) : file, fill, fetches: Boolean(url) && context.startsWith(url) };
 }
 
-/** The host of the run's GitHub, with its port where it has one. */
+/** The host of the run's GitHub, with its port where it has one, as it is written: so BuildKit takes it out of a URL. */
 function serverOf(environment) {
-  return new URL(environment.GITHUB_SERVER_URL || GITHUB).host;
+  const [, authority = ""] = /^[^/]*\/\/([^/?#]*)/.exec(environment.GITHUB_SERVER_URL || GITHUB) || [];
+  return authority.replace(/^.*@/, "");
 }
 
 /** `URL.git#COMMIT`, or the ref where the commit is not known; undefined where the run has no repository. */

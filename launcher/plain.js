@@ -61,12 +61,17 @@ async function buildPlainly(system, environment) {
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
   const results = [`--metadata-file=${files.metadata}`];
   if (hasImage(values(input("outputs"), "outputs"))) results.unshift(`--iidfile=${files.imageid}`);
-  const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
+  const parameters = [...options(filled, environment), ...secrets.options, ...results, wordOf(context)];
   const command = ["buildx", "build", ...parameters];
   const code = await runUnheard(docker, command, { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
   return code;
+}
+
+/** A folder of any name as a word of a command line: no option. */
+function wordOf(context) {
+  return /^-./.test(context) ? `./${context}` : context;
 }
 
 /** What is wrong with the first flag that is none. */

@@ -720,6 +720,8 @@ def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -
         (False, {"CONTEXT": "{{defaultContext}}"}, ["."]),
         (False, {"CONTEXT": "{{ defaultContext }}:sub", "FILE": "D"}, ["--file=sub/D", "sub"]),
         (False, {"CONTEXT": "sub", "FILE": "D"}, ["--file=D", "sub"]),
+        (False, {"CONTEXT": "--push"}, ["./--push"]),
+        (False, {"CONTEXT": "-"}, ["-"]),
         (False, {"BUILD-CONTEXTS": "a={{defaultContext}}:b"}, ["--build-context=a=b", "."]),
         (True, {}, ["https://github.com/o/r.git#f00"]),
         (True, {"CONTEXT": "."}, ["."]),
@@ -766,7 +768,7 @@ def test_elsewhere_the_context_is_the_same(
     [
         ("", "github.com"),
         ("https://github.com", "github.com"),
-        ("https://GHE.example", "ghe.example"),
+        ("https://GHE.example", "GHE.example"),
         ("https://ghe.example:8443", "ghe.example:8443"),
     ],
 )
