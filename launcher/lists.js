@@ -27,7 +27,7 @@ function fields(value, name) {
 function records(text, name, quotes) {
   const found = [];
   let [record, field, lineEnd] = [[], "", ""];
-  let [quoted, wasQuoted] = [false, false];
+  let [quoted, wasQuoted, opened] = [false, false, 0];
   const endField = () => {
     record.push(field);
     [field, wasQuoted] = ["", false];
@@ -49,7 +49,7 @@ function records(text, name, quotes) {
       [quoted, wasQuoted] = [false, true];
       if (next !== undefined && next !== "," && !endsLine(at + 1)) field = `"${field}"`;
     } else if (quote && !field) {
-      quoted = true;
+      [quoted, opened] = [true, at];
     } else if (!quoted && lineEnd && endsLine(at)) {
       endRecord();
       at += lineEnd.length - 1;
@@ -59,9 +59,15 @@ function records(text, name, quotes) {
       field += sign;
     }
   }
-  if (quoted) throw new Error(`${name}: a quote is not closed; write \"\" for one that is a part of the value`);
+  if (quoted) throw new Error(`${name}: ${unclosed(text.slice(0, opened))}`);
   endRecord();
   return found;
+}
+
+/** Without the text itself: it may be a secret. */
+function unclosed(before) {
+  const line = before.split(/\r\n|\n|\r/).length;
+  return `the double quote in line ${line} is not closed; close it; within quotes a quote is written ""`;
 }
 
 /** `[id, value]` of each secret that has both; `leftOut` is told of the others without what may be secret in them. */

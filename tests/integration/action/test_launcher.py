@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import pytest
 
-from layercache_ci.action.inputs import INPUTS, LISTS, Inputs
+from layercache_ci.action.inputs import INPUTS, LISTS
 from tests.lab.paths import CHECKOUT, LabPaths
 from tests.lab.programs import find_program
 
@@ -933,20 +933,33 @@ def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site
     assert called(bare)[2:-2] == ["--cache-to=type=gha,repository=x/y,ghtoken=mine", "."]
 
 
-def test_elsewhere_lists_are_read_as_the_table_has_them(bare: Site) -> None:
-    names = [entry.name for entry in INPUTS if entry.kind in LISTS and entry.origin == "build-push-action"]
-    texts = [
-        "a=1,b=2\nc=3", 'a="1", b\r\n"c=1\r\n2","d""e"x"\n\n,,\n', '"a,b"\n "c"\n"', 'a"b,"c\nd",e', "# a\n a ,",
-    ]  # fmt: skip
+def test_lists_are_read_as_the_table_has_them(bare: Site) -> None:
+    """Each input by its kind, and each as docker's toolkit reads that kind (tests/data)."""
+    lists = [entry for entry in INPUTS if entry.kind in LISTS and entry.origin == "build-push-action"]
+    cases: list[dict[str, Any]] = json.loads((CHECKOUT / "tests/data/lists.json").read_text())["cases"]
     script = """
         const { values } = require(process.argv[1]);
         const [names, texts] = process.argv.slice(2).map(JSON.parse);
-        console.log(JSON.stringify(names.map((name) => texts.map((text) => values(text, name)))));
+        const read = (text, name) => {
+            try { return values(text, name); } catch { return null; }
+        };
+        console.log(JSON.stringify(names.map((name) => texts.map((text) => read(text, name)))));
     """
-    command = [bare.node, "-e", script, f"{bare.action}/launcher/lists.js", json.dumps(names), json.dumps(texts)]
+    names, texts = json.dumps([entry.name for entry in lists]), json.dumps([case["text"] for case in cases])
+    command = [bare.node, "-e", script, f"{bare.action}/launcher/lists.js", names, texts]
     read = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    expected = [[list(Inputs({name: text}).list(name)) for text in texts] for name in names]
-    assert dict(zip(names, read, strict=True)) == dict(zip(names, expected, strict=True))
+    for entry, found in zip(lists, read, strict=True):
+        assert (entry.name, found) == (entry.name, [case[entry.kind] for case in cases])
+
+
+def test_elsewhere_a_quote_that_nobody_closes_is_an_error_without_the_text(bare: Site) -> None:
+    ran = bare.run(**elsewhere(bare), INPUT_SECRETS='a=1\n"b=hush\nc=2')
+    assert ran.code == 1
+    assert ran.log.splitlines()[-1] == (
+        "::error::layercache: secrets: the double quote in line 2 is not closed; "
+        'close it; within quotes a quote is written ""'
+    )
+    assert not (bare.folder / "told").exists()
 
 
 def test_elsewhere_later_steps_build_without_a_cache(bare: Site) -> None:
