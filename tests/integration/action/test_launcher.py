@@ -604,6 +604,9 @@ def test_where_s3_is_wanted_a_python_with_pip_comes_first_and_then_the_image(
     assert (bare.told["python"], warnings(bare.run(**given))) == (str(python), [])
     (bare.folder / "bin/python3.12").unlink()
     assert "running in layercache-action:" in bare.run(**given).log
+    # the image can't be given that
+    hidden = bare.run(**given, INPUT_OUTPUTS="type=oci,dest=/usr/app.tar", RUNNER_TOOL_CACHE=str(bare.folder / "new"))
+    assert (hidden.code, [line[:42] for line in warnings(hidden)]) == (0, ["::warning::layercache: S3 is not used, and"])
     assert bare.run(**{**given, "INPUT_STORE": "github"}).code == 0
     assert bare.told["python"] == str(pipless)
 
