@@ -6,6 +6,7 @@ const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { spawnSync } = require("node:child_process");
+const { isIn, named } = require("./places.js");
 const { which } = require("./python.js");
 const { ACTION, isSetup, run, say } = require("./runner.js");
 
@@ -90,15 +91,23 @@ function socket(environment) {
  * handed on.
  */
 function volumes(docker, environment) {
-  const places = mounts(environment);
   const own = ownContainer(docker, environment);
-  if (!own) {
-    const others = places.filter((place) => place !== ACTION).map((place) => `--volume=${place}:${place}`);
-    const action = `--volume=${ACTION}:${ACTION}${others.length < places.length ? "" : ":ro"}`;
-    return { options: [action, ...others], whole: true };
+  const folders = mounts(environment);
+  const more = named(environment, home(environment), own ? [...folders, ...own.volumes] : folders);
+  if (own) {
+    const held = (place) => own.volumes.some((volume) => isIn(place, volume));
+    return { options: [`--volumes-from=${own.id}`], whole: [ACTION, ...folders, ...more.map(({ place }) => place)].every(held) };
   }
-  const held = (place) => own.volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
-  return { options: [`--volumes-from=${own.id}`], whole: [ACTION, ...places].every(held) };
+  const others = folders.filter((place) => place !== ACTION);
+  const action = bind(ACTION, others.length === folders.length);
+  const options = [action, ...others.map((place) => bind(place, false)), ...more.map((each) => bind(each.place, each.readonly))];
+  return { options, whole: true };
+}
+
+/** The option for a place of any name: it is read as CSV. */
+function bind(place, readonly) {
+  const field = (name) => (/[",\r\n]/.test(place) ? `"${name}=${place.replace(/"/g, '""')}"` : `${name}=${place}`);
+  return `--mount=type=bind,${field("source")},${field("target")}${readonly ? ",readonly" : ""}`;
 }
 
 /** `{id, volumes}` of the container that we are in, where it is one of this daemon's; else undefined. */
@@ -111,7 +120,7 @@ function ownContainer(docker, environment) {
   return asked.status === 0 ? { id, volumes: asked.stdout.split("\n").filter(Boolean) } : undefined;
 }
 
-/** What the step reads and writes, but for the action itself. */
+/** What any step reads and writes, but for the action itself. */
 function mounts(environment) {
   const files = [
     "GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH",

@@ -4,6 +4,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 
+const GITHUB = "https://github.com";
 const TEMPLATE = /\{\{\s*defaultContext\s*\}\}(:(?<folder>[^,]+))?/g;
 
 /**
@@ -25,13 +26,19 @@ function contextOf(given, file, environment) {
   return { context, file: inside ? path.join(context, file) : file, fill, fetches: Boolean(url) && context.startsWith(url) };
 }
 
+/** The host of the run's GitHub, with its port where it has one, as it is written: so BuildKit takes it out of a URL. */
+function serverOf(environment) {
+  const [, authority = ""] = /^[^/]*\/\/([^/?#]*)/.exec(environment.GITHUB_SERVER_URL || GITHUB) || [];
+  return authority.replace(/^.*@/, "");
+}
+
 /** `URL.git#COMMIT`, or the ref where the commit is not known; undefined where the run has no repository. */
 function gitContext(environment) {
   const { GITHUB_REPOSITORY: repository, GITHUB_REF: ref = "" } = environment;
   const ofHead = ref.startsWith("refs/pull/") && environment.DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF === "true";
   const commit = ofHead ? headOf(environment.GITHUB_EVENT_PATH) : environment.GITHUB_SHA;
   if (!repository || !(ref || commit)) return undefined;
-  const url = `${environment.GITHUB_SERVER_URL || "https://github.com"}/${repository}.git`;
+  const url = `${environment.GITHUB_SERVER_URL || GITHUB}/${repository}.git`;
   const full = ref.startsWith("refs/") ? ref : `refs/heads/${ref}`;
   return `${url}#${commit || (ofHead ? full.replace(/\/merge$/, "/head") : full)}`;
 }
@@ -45,4 +52,4 @@ function headOf(event) {
   }
 }
 
-module.exports = { contextOf };
+module.exports = { contextOf, serverOf };

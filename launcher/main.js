@@ -16,7 +16,7 @@ async function main(environment) {
   const sets = setsFor(environment);
   const python = findPython(environment, (found) => reach(sets, found, uv));
   // the image has all packages; only to trim the cache or to comment none is built
-  const tag = (!python?.reach || (python.reach < ALL && sets.includes("s3"))) && image(environment);
+  const tag = (!python?.reach || (python.reach < ALL && sets.includes("s3"))) && imageFor(python, environment);
   if (tag) {
     saveState("launcher-image", tag);
     return runInContainer("main", tag, environment);
@@ -35,6 +35,16 @@ async function main(environment) {
   saveState("launcher-python", python.program);
   saveState("launcher-packages", folder);
   return runEntrypoint("main", python.program, folder, given);
+}
+
+/** A step that can do without the image is not ended by what it can't be given. */
+function imageFor(python, environment) {
+  try {
+    return image(environment);
+  } catch (error) {
+    if (python?.reach) return undefined;
+    throw error;
+  }
 }
 
 function withoutPython(python) {

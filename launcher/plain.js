@@ -4,14 +4,17 @@
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
-const { contextOf } = require("./context.js");
+const { contextOf, serverOf } = require("./context.js");
 const { pairs, values } = require("./lists.js");
 const { which } = require("./python.js");
-const { addMask, fail, isSetup, run, say, setOutput, warn } = require("./runner.js");
+const { addMask, fail, isSetup, runUnheard, say, setOutput, warn } = require("./runner.js");
 
 const NAMES = { darwin: "macOS", win32: "Windows" };
 const TEXTS = ["builder", "call", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
 const FLAGS = ["load", "no-cache", "pull", "push"];
+const OTHER_FLAGS = ["comment", "fail-on-miss", "keep-store", "oci", "s3-path-style", "setup", "tls-verify", "wait"];
+const BOOLEAN = /^(true|True|TRUE|false|False|FALSE)?$/; // as layercache_ci/action/inputs.py takes them
+const NO_IMAGE = ["type=local", "type=tar", "type=cacheonly"]; // outputs for which buildx writes no image ID
 // By input its option.
 const LISTS = {
   "add-hosts": "add-host",
@@ -30,7 +33,7 @@ const LISTS = {
   tags: "tag",
   ulimit: "ulimit",
 };
-const GIT_TOKEN = "GIT_AUTH_TOKEN"; // which BuildKit's git source looks for
+const OF_GIT = ["GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"]; // which BuildKit's git source looks for, with .HOST first
 
 /** The name of a system on which there is no cache, or undefined. */
 function otherSystem() {
@@ -39,27 +42,57 @@ function otherSystem() {
 
 /** Builds; resolves to the exit code. */
 async function buildPlainly(system, environment) {
+  const input = (name) => (environment[`INPUT_${name.toUpperCase()}`] || "").trim();
+  const unclear = unclearFlag(input);
+  if (unclear) return fail(unclear);
   if (isSetup(environment)) {
     say(`${system}: later steps build without a cache, which there is on Linux runners only`);
     return 0;
   }
   say(`${system}: the image is built without a cache, which there is on Linux runners only`);
-  const input = (name) => (environment[`INPUT_${name.toUpperCase()}`] || "").trim();
-  const other = ["image", "containerfiles", "dockerfiles"].find(input);
-  if (other) return fail(`${other}: on ${system} only docker builds; use a Linux runner`);
+  const refusal = refused(input, system);
+  if (refusal) return fail(refusal);
   const docker = which("docker", environment);
   if (!docker) return fail(`there is no docker on this ${system} runner; use a Linux runner`);
   const folder = fs.mkdtempSync(path.join(environment.RUNNER_TEMP || os.tmpdir(), "layercache-"));
   const files = { imageid: path.join(folder, "image-id"), metadata: path.join(folder, "metadata.json") };
   const { context, file, fill, fetches } = contextOf(input("context"), input("file"), environment);
-  const secrets = secretOptions(input, fetches ? input("github-token") : "");
+  const secrets = secretOptions(input, fetches ? input("github-token") : "", serverOf(environment));
   const filled = (name) => (name === "file" ? file : name === "build-contexts" ? fill(input(name)) : input(name));
-  const results = [`--iidfile=${files.imageid}`, `--metadata-file=${files.metadata}`];
-  const parameters = [...options(filled, environment), ...secrets.options, ...results, context];
-  const code = await run(docker, ["buildx", "build", ...parameters], { ...environment, ...secrets.environment });
+  const results = [`--metadata-file=${files.metadata}`];
+  if (hasImage(values(input("outputs"), "outputs"))) results.unshift(`--iidfile=${files.imageid}`);
+  const parameters = [...options(filled, environment), ...secrets.options, ...results, wordOf(context)];
+  const command = ["buildx", "build", ...parameters];
+  const code = await runUnheard(docker, command, { ...environment, ...secrets.environment });
   if (code === 0) tell(files);
   else fail(`the build failed: docker ended with exit code ${code}; its output is above`);
   return code;
+}
+
+/** A folder of any name as a word of a command line: no option. */
+function wordOf(context) {
+  return /^-./.test(context) ? `./${context}` : context;
+}
+
+/** What is wrong with the first flag that is none. */
+function unclearFlag(input) {
+  const name = [...FLAGS, ...OTHER_FLAGS].find((each) => !BOOLEAN.test(input(each)));
+  return name && `${name}: '${input(name)}' is neither true nor false; write true or false`;
+}
+
+/** Why nothing is built, where inputs would be left out that say what. */
+function refused(input, system) {
+  if (input("config")) {
+    return `config: on ${system} no file of inputs is read; write them in the workflow, or use a Linux runner`;
+  }
+  const other = ["image", "containerfiles", "dockerfiles"].find(input);
+  return other && `${other}: on ${system} only docker builds; use a Linux runner`;
+}
+
+/** As layercache_ci/action/request.py has it. */
+function hasImage(outputs) {
+  const folder = outputs.some((output) => !output.includes("type="));
+  return !folder && !outputs.some((output) => output.split(",").some((field) => NO_IMAGE.includes(field)));
 }
 
 function options(input, environment) {
@@ -84,20 +117,26 @@ function withToken(value, environment, token) {
   return [value, ...added.map((field) => field.join("="))].join(",");
 }
 
-/** Values by the environment, where no other process sees them. */
-function secretOptions(input, token) {
+/**
+ * Values by the environment, where no other process sees them. The job's token is for its own server alone, as the
+ * Dockerfile may name others, and for none where the step gives git something itself.
+ */
+function secretOptions(input, token, server) {
   const found = { options: [], environment: {} };
   const given = pairs(input("secrets"), "secrets", warn);
-  if (token && !given.some(([id]) => id === GIT_TOKEN)) given.push([GIT_TOKEN, token]);
+  const placed = [["secret-envs", "env"], ["secret-files", "src"]].flatMap(([name, kind]) =>
+    pairs(input(name), name, warn).map(([id, value]) => [id, `--secret=id=${id},${kind}=${value}`]),
+  );
+  const ofGit = OF_GIT.flatMap((name) => [name, `${name}.${server}`]);
+  const itself = [...given, ...placed].some(([id]) => ofGit.includes(id));
+  if (token && !itself) given.push([`${OF_GIT[0]}.${server}`, token]);
   for (const [id, value] of given) {
     const variable = `LAYERCACHE_SECRET_${found.options.length}`;
     addMask(value);
     found.environment[variable] = value;
     found.options.push(`--secret=id=${id},env=${variable}`);
   }
-  for (const [name, kind] of [["secret-envs", "env"], ["secret-files", "src"]]) {
-    for (const [id, value] of pairs(input(name), name, warn)) found.options.push(`--secret=id=${id},${kind}=${value}`);
-  }
+  found.options.push(...placed.map(([, option]) => option));
   return found;
 }
 

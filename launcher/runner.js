@@ -57,15 +57,42 @@ function runEntrypoint(stage, python, folder, environment) {
   return run(python, [path.join(ACTION, "entrypoint.py"), stage], { ...environment, PYTHONPATH });
 }
 
-/** Runs a program that has our input and output, and gets the signals that we get; resolves to its exit code. */
-function run(program, parameters, environment) {
+/**
+ * Runs a program that has our input and output, unless `listen` takes that, and gets the signals that we get; resolves to
+ * its exit code.
+ */
+function run(program, parameters, environment, listen) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, parameters, { env: environment, stdio: "inherit" });
+    const child = spawn(program, parameters, { env: environment, stdio: listen ? ["inherit", "pipe", "pipe"] : "inherit" });
     // the runner's cancelling reaches node alone
     for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
+    listen?.(child);
     child.on("error", reject);
-    child.on("exit", (code, signal) => resolve(signal ? 128 + os.constants.signals[signal] : code));
+    // not before what it started has let go of its output too
+    child.on("close", (code, signal) => resolve(signal ? 128 + os.constants.signals[signal] : code));
   });
 }
 
-module.exports = { ACTION, addMask, fail, isSetup, run, runEntrypoint, saveState, say, setOutput, warn };
+/**
+ * The same of a program that prints what a stranger wrote: the runner obeys no command in it (toolkit.py has the same
+ * bracket). All of it is on the stream of the bracket, as the runner reads the other one when it likes.
+ */
+async function runUnheard(program, parameters, environment) {
+  const token = crypto.randomBytes(16).toString("hex");
+  let wholeLine = true;
+  const quote = (child) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk) => (wholeLine = chunk.at(-1) === 10));
+      stream.pipe(process.stdout, { end: false });
+    }
+  };
+  process.stdout.write(`::stop-commands::${token}\n`);
+  try {
+    return await run(program, parameters, environment, quote);
+  } finally {
+    // in the rest of another's line the runner would not see it
+    process.stdout.write(`${wholeLine ? "" : "\n"}::${token}::\n`);
+  }
+}
+
+module.exports = { ACTION, addMask, fail, isSetup, run, runEntrypoint, runUnheard, saveState, say, setOutput, warn };

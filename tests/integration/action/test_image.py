@@ -123,6 +123,31 @@ def test_a_runner_without_python_runs_in_it_and_hits_the_second_time(machine: Ma
     assert "running in layercache-action:" in post.stdout
 
 
+def test_what_is_outside_the_workspace_is_read_and_written_there(machine: Machine) -> None:
+    node = find_program("node", LabPaths.here())
+    assert node is not None
+    temp, there = machine.lab.scratch("temp-"), machine.lab.scratch("there, with: signs-")
+    (there / "context").mkdir()
+    (there / "context/app.txt").write_text("one\n")
+    (there / "key").write_text("hush")
+    (there / "Dockerfile").write_text(
+        f"FROM {machine.lab.busybox}\nCOPY app.txt /\nRUN --mount=type=secret,id=key cp /run/secrets/key /copy\n"
+    )
+    files = {name: str(temp / name) for name in ("GITHUB_OUTPUT", "GITHUB_STATE")}
+    for name in files.values():
+        Path(name).write_text("")
+    given = {
+        "GITHUB_WORKSPACE": str(machine.workspace()), "RUNNER_TEMP": str(temp), "RUNNER_TOOL_CACHE": str(temp / "tools"),
+        "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_NETWORK": "host", "INPUT_CONTEXT": f"{there}/context",
+        "INPUT_FILE": f"{there}/Dockerfile", "INPUT_SECRET-FILES": f"key={there}/key",
+        "INPUT_OUTPUTS": f'type=local,"dest={there}/new/out"', **files,
+    }  # fmt: skip
+    ran = machine.run(node, machine.folder / "action/launcher/main.js", **given)
+    assert ran.returncode == 0
+    assert "running in layercache-action:" in ran.stdout
+    assert [(there / "new/out" / name).read_text() for name in ("app.txt", "copy")] == ["one\n", "hush"]
+
+
 def _hit(outputs: str) -> str:
     """The value of cache-hit in a file of `name<<delimiter` entries."""
     found = re.search(r"^cache-hit<<(\S+)\n(.*)\n\1$", outputs, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 import pytest
 
-from layercache_ci.action.inputs import INPUTS, LISTS, Inputs
+from layercache_ci.action.inputs import INPUTS, LISTS
 from tests.lab.paths import CHECKOUT, LabPaths
 from tests.lab.programs import find_program
 
@@ -413,6 +414,19 @@ def options(site: Site, name: str) -> set[str]:
     return {word.removeprefix(f"--{name}=") for word in words if word.startswith(f"--{name}=")}
 
 
+def volumes(site: Site) -> dict[str, bool]:
+    """By the path of each that the container has at the same path, whether it can be written there."""
+    found = {}
+    for (*fields,) in csv.reader(options(site, "mount")):
+        kind, source, target, *readonly = fields
+        assert (kind, source.removeprefix("source="), readonly) in (
+            ("type=bind", target.removeprefix("target="), []),
+            ("type=bind", target.removeprefix("target="), ["readonly"]),
+        )
+        found[target.removeprefix("target=")] = not readonly
+    return found
+
+
 def test_what_is_saved_in_the_image_stays_on_the_machine(bare: Site) -> None:
     given = without_python(bare)
     (bare.folder / "temp").mkdir()
@@ -425,7 +439,7 @@ def test_what_is_saved_in_the_image_stays_on_the_machine(bare: Site) -> None:
     ):
         assert bare.run(**{**given, **more}).code == 0
         places = {str(bare.folder / name) for name in (*kept, "temp", "checkout", ".")}
-        assert options(bare, "volume") == {f"{bare.action}:{bare.action}:ro", *(f"{name}:{name}" for name in places)}
+        assert volumes(bare) == {str(bare.action): False, **dict.fromkeys(places, True)}
         assert all((bare.folder / name).is_dir() for name in kept)
 
 
@@ -437,21 +451,107 @@ def test_in_the_image_all_is_of_the_actions_version(bare: Site) -> None:
 
 def test_an_action_that_is_the_checkout_is_one_volume(bare: Site) -> None:
     assert bare.run(**{**without_python(bare), "GITHUB_WORKSPACE": str(bare.action)}).code == 0
-    assert [place for place in options(bare, "volume") if place.startswith(f"{bare.action}:")] == [
-        f"{bare.action}:{bare.action}"
-    ]
+    assert volumes(bare)[str(bare.action)]
 
 
 def test_a_container_job_hands_on_its_volumes_or_asks_for_a_python(bare: Site) -> None:
     """Its paths are not the daemon's."""
     given = without_python(bare)
     assert bare.run(**given, VOLUMES=str(bare.folder)).code == 0
-    assert (options(bare, "volumes-from"), options(bare, "volume")) == ({"0123456789ab"}, set())
+    assert (options(bare, "volumes-from"), volumes(bare)) == ({"0123456789ab"}, {})
     (bare.folder / "told").unlink()
     ran = bare.run(**given, VOLUMES=f"{bare.action} {bare.checkout}")  # not where a local store is
     assert (ran.code, ran.log.count("\n")) == (1, 1)
     assert "there is no Python 3.11 or newer on this runner; add `uses: actions/setup-python`" in ran.log
     assert not (bare.folder / "told").exists()
+
+
+def test_what_inputs_name_elsewhere_is_in_the_image_too(bare: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is read can't be written. What is not there is not given: the engine says so."""
+    given = {**without_python(bare), "GITHUB_STATE": ""}
+    there = tmp_path_factory.mktemp("there")
+    for name in ("out", "context", "certificates", "a,\"b\":c"):
+        (there / name).mkdir()
+    for name in ("Dockerfile", "Dockerfile.dockerignore", "key", "other", "a,\"b\":c/secret", "inputs.yml"):
+        (there / name).write_text("")
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(str(there / "agent"))
+    of_agent = {"SSH_AUTH_SOCK": str(there / "agent")}
+    cases: list[tuple[dict[str, str], dict[str, bool]]] = [
+        ({"OUTPUTS": f"type=docker,dest={there}/out/app.tar"}, {"out": True}),
+        ({"OUTPUTS": f"type=local,dest={there}/out"}, {"out": True}),
+        ({"OUTPUTS": f"type=image\n{there}/out/new/er"}, {"out": True}),
+        ({"OUTPUTS": f'type=oci,"dest={there}/a,""b"":c/app.tar"'}, {'a,"b":c': True}),
+        ({"OUTPUTS": "type=tar,dest=-\ntype=tar,dest=/dev/null\ntype=local,dest=here\ntype=registry"}, {}),
+        ({"CACHE-TO": f"type=local,dest={there}/out/new", "CACHE-FROM": f"type=local,src={there}/context"},
+         {"out": True, "context": False}),
+        ({"CACHE-TO": f"type=local,dest={there}/out", "CACHE-FROM": f"type=local,src={there}/out"}, {"out": True}),
+        ({"CONTEXT": f"{there}/context", "FILE": f"{there}/Dockerfile"},
+         {"context": False, "Dockerfile": False, "Dockerfile.dockerignore": False}),
+        ({"CONTEXT": f"{there}/none", "FILE": f"{there}/none"}, {}),
+        ({"CONTEXT": ".", "FILE": "Dockerfile"}, {}),
+        ({"CONTEXT": os.path.relpath(there / "context", bare.checkout)}, {"context": False}),
+        ({"CONTEXT": "https://github.com/o/r.git"}, {}),
+        ({"CONTEXT": str(there), "FILE": f"{there}/Dockerfile"}, {".": False}),
+        ({"BUILD-CONTEXTS": f"a={there}/context\nb=docker-image://x\nc=oci-layout://{there}/out@sha256:1"},
+         {"context": False, "out": False}),
+        ({"SECRET-FILES": f'a={there}/key\n"b={there}/a,""b"":c/secret"'}, {"key": False, 'a,"b":c/secret': False}),
+        ({"SSH": f"a={there}/key", **of_agent}, {"key": False}),
+        ({"SSH": "default", **of_agent}, {"agent": False}),
+        ({"CONTEXT": "git@example.com:o/r", **of_agent}, {"agent": False}),
+        ({**of_agent}, {}),
+        ({"CONFIG": f"{there}/inputs.yml", "DOCKER_CERT_PATH": f"{there}/certificates"},
+         {"inputs.yml": False, "certificates": False}),
+    ]  # fmt: skip
+    assert bare.run(**given).code == 0
+    always = volumes(bare)
+    for more, expected in cases:
+        named = ("SSH_", "DOCKER_")
+        inputs = {name if name.startswith(named) else f"INPUT_{name}": value for name, value in more.items()}
+        assert bare.run(**given, **inputs).code == 0
+        assert volumes(bare) == {**always, **{str(there / name): written for name, written in expected.items()}}
+    agent.close()
+    # what is temporary is written in the image, too
+    assert bare.run(**given, INPUT_CONTEXT="/var/tmp").code == 0
+    assert volumes(bare) == {**always, "/var/tmp": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("outputs", "type=docker,dest=/app.tar", "/"),
+        ("outputs", "type=local,dest=/no/such/folder", "/"),
+        ("outputs", "type=oci,dest=/etc/app.tar", "/etc"),
+        ("outputs", "type=oci,dest=/opt/no-such/app.tar", "/opt"),
+        ("cache-to", "type=local,dest=/usr/no-such", "/usr"),
+        ("context", "/", "/"),
+        ("context", "/var", "/var"),
+        ("context", "/usr/bin/", "/usr/bin"),
+        ("build-contexts", "a=/lib/", "/lib"),
+        ("secret-files", "a=/bin/sh", "/bin/sh"),
+    ],
+)
+def test_what_would_hide_what_is_in_the_image_is_one_error(bare: Site, name: str, value: str, place: str) -> None:
+    ran = bare.run(**without_python(bare), **{f"INPUT_{name.upper()}": value})
+    assert ran == Ran(
+        1,
+        f"::error::layercache: {name}: {place} can't be given to the container that the step runs in, as this runner "
+        "has no Python; name another place, or add `uses: actions/setup-python` before this step\n",
+    )
+    assert not (bare.folder / "told").exists()
+
+
+def test_a_file_of_the_machines_settings_is_in_the_image(bare: Site) -> None:
+    assert bare.run(**without_python(bare), **{"INPUT_SECRET-FILES": "a=/etc/passwd"}).code == 0
+    assert not volumes(bare)["/etc/passwd"]
+
+
+def test_a_container_job_has_no_more_than_its_volumes(bare: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    there = tmp_path_factory.mktemp("there")
+    given = {**without_python(bare), "VOLUMES": str(bare.folder)}
+    assert bare.run(**given, INPUT_OUTPUTS=f"type=oci,dest={bare.folder}/temp/a.tar").code == 0
+    ran = bare.run(**given, INPUT_OUTPUTS=f"type=oci,dest={there}/a.tar")
+    assert (ran.code, "there is no Python 3.11 or newer on this runner" in ran.log) == (1, True)
 
 
 @pytest.mark.parametrize(("security", "expected"), [("", True), ("name=seccomp,profile=builtin name=rootless", False)])
@@ -469,7 +569,7 @@ def test_in_the_image_an_ordinary_user_stays_one(bare: Site, security: str, expe
     assert options(bare, "user") == ({"1001:121"} if expected else set())
     assert options(bare, "group-add") == ({"121", "4", group} if expected else set())
     made = ("home/.docker", "home/.cache/layercache")  # which only root could make inside
-    assert {f"{bare.folder / name}:{bare.folder / name}" for name in made} <= options(bare, "volume")
+    assert {str(bare.folder / name) for name in made} <= {name for name, written in volumes(bare).items() if written}
     assert all((bare.folder / name).is_dir() for name in made)
 
 
@@ -504,6 +604,9 @@ def test_where_s3_is_wanted_a_python_with_pip_comes_first_and_then_the_image(
     assert (bare.told["python"], warnings(bare.run(**given))) == (str(python), [])
     (bare.folder / "bin/python3.12").unlink()
     assert "running in layercache-action:" in bare.run(**given).log
+    # the image can't be given that
+    hidden = bare.run(**given, INPUT_OUTPUTS="type=oci,dest=/usr/app.tar", RUNNER_TOOL_CACHE=str(bare.folder / "new"))
+    assert (hidden.code, [line[:42] for line in warnings(hidden)]) == (0, ["::warning::layercache: S3 is not used, and"])
     assert bare.run(**{**given, "INPUT_STORE": "github"}).code == 0
     assert bare.told["python"] == str(pipless)
 
@@ -578,8 +681,35 @@ for word; do
         --metadata-file=*) printf '{\\n"containerimage.digest": "sha256:2"}' >"${word#*=}" ;;
     esac
 done
+printf '%s' "$SAYS"
+printf '%s' "$COMPLAINS" >&2
+[ -z "$WAIT" ] || { echo ready; while :; do sleep 0.1; done; }
 exit "${CODE:-0}"
 """
+REGISTERED: Final = {"add-mask", "debug", "error", "notice", "set-output", "stop-commands", "warning"}
+
+
+def obeyed(log: str) -> list[tuple[str, str]]:
+    """The commands that the runner obeys in a log, by its ActionCommandManager and both parsers of its ActionCommand."""
+    found, known = [], set(REGISTERED)
+    token = None
+    for line in re.split(r"\r\n|\r|\n", log):
+        match = re.match(r"\s*::([^ :]+)(?: .*?)?::(.*)", line)
+        if match is None or match[1] not in known:
+            match = re.search(r"##\[([^ \]]+)[^\]]*\](.*)", line)
+        if match is None or match[1] not in known:
+            continue
+        if token is not None:
+            if match[1] == token:
+                known.remove(token)
+                token = None
+        elif match[1] == "stop-commands":
+            token = match[2]
+            known.add(token)
+        else:
+            found.append((match[1], match[2]))
+    assert token is None, "the step's own commands would not be obeyed"
+    return found
 
 
 OF_HEAD: Final = {"DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF": "true", "GITHUB_EVENT_PATH": "event.json"}
@@ -611,10 +741,12 @@ def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: 
         "INPUT_TAGS": "a:1,b:2\nc:3", "INPUT_BUILD-ARGS": "A=1,2\nB=x y", "INPUT_PUSH": "true", "INPUT_LOAD": "false",
         "INPUT_FILE": "sub/Dockerfile", "INPUT_SECRETS": "token=hush=hush",
     }  # fmt: skip
-    assert bare.run(**given) == Ran(
-        0,
+    ran = bare.run(**given)
+    assert ran.code == 0
+    assert re.sub(r"[0-9a-f]{32}", "TOKEN", ran.log) == (
         f"layercache: {name}: the image is built without a cache, which there is on Linux runners only\n"
-        "::add-mask::hush=hush\n",
+        "::add-mask::hush=hush\n"
+        "::stop-commands::TOKEN\n::TOKEN::\n"
     )
     assert called(bare) == [
         "buildx", "build", "--file=sub/Dockerfile", "--push", "--build-arg=A=1,2", "--build-arg=B=x y",
@@ -629,6 +761,40 @@ def test_elsewhere_docker_builds_without_a_cache(bare: Site, system: str, name: 
     assert bare.run(**given, CODE="3").code == 3
     assert bare.run(**given, INPUT_CONTAINERFILES="x").code == 1
     assert bare.run("post.js", **given) == Ran(0, "")
+
+
+@pytest.mark.parametrize("stream", ["SAYS", "COMPLAINS"])
+@pytest.mark.parametrize("says", ["::error::a\n", "#9 0.1 ##[error]a\n", "::set-output name=imageid::a"])
+def test_elsewhere_the_runner_obeys_nothing_that_a_build_prints(bare: Site, stream: str, says: str) -> None:
+    """But what we say afterwards, of a build that failed too, whose last line may be no whole one."""
+    given = elsewhere(bare)
+    assert len(obeyed(says)) == 1  # so that the others prove something
+    ran = bare.run(**given, **{stream: says})
+    assert (ran.code, obeyed(ran.log)) == (0, [])
+    assert says in ran.log
+    assert obeyed(bare.run(**given, **{stream: says}, CODE="3").log) == [
+        ("error", "layercache: the build failed: docker ended with exit code 3; its output is above")
+    ]
+    tokens = {re.findall(r"[0-9a-f]{32}", bare.run(**given).log)[0] for _ in range(2)}
+    assert len(tokens) == 2
+
+
+def test_elsewhere_a_build_that_is_cancelled_or_can_not_start_is_told_of(bare: Site) -> None:
+    given = elsewhere(bare)
+    process = bare.start(**given, WAIT="1", SAYS="::error::a\n")
+    assert process.stdout is not None
+    before = ""
+    while not before.endswith("ready\n"):
+        line = process.stdout.readline()
+        assert line != ""
+        before += line
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+    assert [name for name, _ in obeyed(before + ran.log)] == ["error"]
+    assert (ran.code, "docker ended with exit code 130" in ran.log) == (130, True)
+    (bare.folder / "bin/docker").write_text("#!/nowhere\n")
+    ((name, text),) = obeyed(bare.run(**given).log)
+    assert (name, "ENOENT" in text) == ("error", True)
 
 
 def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -> None:
@@ -657,13 +823,18 @@ def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -
         (False, {"CONTEXT": "{{defaultContext}}"}, ["."]),
         (False, {"CONTEXT": "{{ defaultContext }}:sub", "FILE": "D"}, ["--file=sub/D", "sub"]),
         (False, {"CONTEXT": "sub", "FILE": "D"}, ["--file=D", "sub"]),
+        (False, {"CONTEXT": "--push"}, ["./--push"]),
+        (False, {"CONTEXT": "-"}, ["-"]),
         (False, {"BUILD-CONTEXTS": "a={{defaultContext}}:b"}, ["--build-context=a=b", "."]),
         (True, {}, ["https://github.com/o/r.git#f00"]),
         (True, {"CONTEXT": "."}, ["."]),
         (
             True,
             {"CONTEXT": "{{defaultContext}}:sub", "FILE": "D", "GITHUB-TOKEN": "t"},
-            ["--file=D", "--secret=id=GIT_AUTH_TOKEN,env=LAYERCACHE_SECRET_0", "https://github.com/o/r.git#f00:sub"],
+            [
+                "--file=D", "--secret=id=GIT_AUTH_TOKEN.github.com,env=LAYERCACHE_SECRET_0",
+                "https://github.com/o/r.git#f00:sub",
+            ],
         ),
         (True, {"CONTEXT": "sub", "GITHUB-TOKEN": "t"}, ["sub"]),
         (True, {"GITHUB_REF": "refs/pull/5/merge"}, ["https://github.com/o/r.git#f00"]),
@@ -695,6 +866,65 @@ def test_elsewhere_the_context_is_the_same(
     assert called(bare)[2:-2] == expected
 
 
+@pytest.mark.parametrize(
+    ("server", "host"),
+    [
+        ("", "github.com"),
+        ("https://github.com", "github.com"),
+        ("https://GHE.example", "GHE.example"),
+        ("https://ghe.example:8443", "ghe.example:8443"),
+    ],
+)
+def test_elsewhere_the_jobs_token_is_for_the_jobs_server_alone(bare: Site, server: str, host: str) -> None:
+    """As build-push-action has it since 6.19: a Dockerfile may fetch from other git hosts."""
+    run = {
+        **elsewhere(bare), "GITHUB_SERVER_URL": server, "GITHUB_REPOSITORY": "o/r", "GITHUB_REF": "refs/heads/main",
+        "GITHUB_SHA": "f00", "INPUT_GITHUB-TOKEN": "tok",
+    }  # fmt: skip
+    repository = f"{server or 'https://github.com'}/o/r.git#f00"
+    assert bare.run(**run).code == 0
+    assert called(bare)[2:] == [
+        f"--secret=id=GIT_AUTH_TOKEN.{host},env=LAYERCACHE_SECRET_0", repository, "tok", "",
+    ]  # fmt: skip
+    for own in ("GIT_AUTH_TOKEN", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER"):
+        for name, word in (("SECRETS", "env=LAYERCACHE_SECRET_0"), ("SECRET-ENVS", "env=x"), ("SECRET-FILES", "src=x")):
+            assert bare.run(**run, **{f"INPUT_{name}": f"{own}=x"}).code == 0
+            assert called(bare)[2:-2] == [f"--secret=id={own},{word}", repository]
+
+
+def test_elsewhere_what_would_be_left_out_without_a_word_is_an_error(bare: Site) -> None:
+    given = elsewhere(bare)
+    assert bare.run(**given, INPUT_CONFIG="cache.yml").log.splitlines()[-1] == (
+        "::error::layercache: config: on macOS no file of inputs is read; "
+        "write them in the workflow, or use a Linux runner"
+    )
+    for name in [entry.name for entry in INPUTS if entry.kind == "flag"]:
+        assert bare.run(**given, **{f"INPUT_{name.upper()}": "yes"}) == Ran(
+            1, f"::error::layercache: {name}: 'yes' is neither true nor false; write true or false\n"
+        )
+    assert not (bare.folder / "told").exists()
+    assert bare.run(**given, INPUT_PUSH="TRUE", INPUT_LOAD="False", INPUT_PULL=" true ").code == 0
+    assert called(bare)[2:-2] == ["--pull", "--push", "."]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ("", True),
+        ("type=docker,dest=a.tar", True),
+        ("type=image,push=true\ntype=oci,dest=a.tar", True),
+        ("type=local,dest=out", False),
+        ("type=image\ntype=tar,dest=out", False),
+        ("type=cacheonly", False),
+        ("out", False),
+    ],
+)
+def test_elsewhere_an_image_id_is_asked_for_where_there_is_one(bare: Site, outputs: str, expected: bool) -> None:
+    assert bare.run(**elsewhere(bare), INPUT_OUTPUTS=outputs).code == 0
+    assert ("--iidfile=" in (bare.folder / "told").read_text()) == expected
+    assert ("sha256:1" in (bare.folder / "output").read_text()) == expected
+
+
 def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site) -> None:
     given = {"INPUT_CONTEXT": ".", "INPUT_GITHUB-TOKEN": "tok", "GITHUB_REPOSITORY": "o/r"}
     ran = bare.run(**elsewhere(bare), **given, **{"INPUT_CACHE-TO": "type=gha,mode=max\ntype=inline"})
@@ -706,20 +936,33 @@ def test_elsewhere_githubs_cache_gets_what_build_push_action_gives_it(bare: Site
     assert called(bare)[2:-2] == ["--cache-to=type=gha,repository=x/y,ghtoken=mine", "."]
 
 
-def test_elsewhere_lists_are_read_as_the_table_has_them(bare: Site) -> None:
-    names = [entry.name for entry in INPUTS if entry.kind in LISTS and entry.origin == "build-push-action"]
-    texts = [
-        "a=1,b=2\nc=3", 'a="1", b\r\n"c=1\r\n2","d""e"x"\n\n,,\n', '"a,b"\n "c"\n"', 'a"b,"c\nd",e', "# a\n a ,",
-    ]  # fmt: skip
+def test_lists_are_read_as_the_table_has_them(bare: Site) -> None:
+    """Each input by its kind, and each as docker's toolkit reads that kind (tests/data)."""
+    lists = [entry for entry in INPUTS if entry.kind in LISTS and entry.origin == "build-push-action"]
+    cases: list[dict[str, Any]] = json.loads((CHECKOUT / "tests/data/lists.json").read_text())["cases"]
     script = """
         const { values } = require(process.argv[1]);
         const [names, texts] = process.argv.slice(2).map(JSON.parse);
-        console.log(JSON.stringify(names.map((name) => texts.map((text) => values(text, name)))));
+        const read = (text, name) => {
+            try { return values(text, name); } catch { return null; }
+        };
+        console.log(JSON.stringify(names.map((name) => texts.map((text) => read(text, name)))));
     """
-    command = [bare.node, "-e", script, f"{bare.action}/launcher/lists.js", json.dumps(names), json.dumps(texts)]
+    names, texts = json.dumps([entry.name for entry in lists]), json.dumps([case["text"] for case in cases])
+    command = [bare.node, "-e", script, f"{bare.action}/launcher/lists.js", names, texts]
     read = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    expected = [[list(Inputs({name: text}).list(name)) for text in texts] for name in names]
-    assert dict(zip(names, read, strict=True)) == dict(zip(names, expected, strict=True))
+    for entry, found in zip(lists, read, strict=True):
+        assert (entry.name, found) == (entry.name, [case[entry.kind] for case in cases])
+
+
+def test_elsewhere_a_quote_that_nobody_closes_is_an_error_without_the_text(bare: Site) -> None:
+    ran = bare.run(**elsewhere(bare), INPUT_SECRETS='a=1\n"b=hush\nc=2')
+    assert ran.code == 1
+    assert ran.log.splitlines()[-1] == (
+        "::error::layercache: secrets: the double quote in line 2 is not closed; "
+        'close it; within quotes a quote is written ""'
+    )
+    assert not (bare.folder / "told").exists()
 
 
 def test_elsewhere_later_steps_build_without_a_cache(bare: Site) -> None:
