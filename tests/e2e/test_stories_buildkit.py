@@ -19,7 +19,7 @@ from tests.e2e.harness import Bench, Said, check_same_image, result
 from tests.e2e.images import read_image
 from tests.e2e.registries import registries
 from tests.e2e.stories import STEPS, alter, check_failed_build, context, in_background, layer_blob, truncate, warnings
-from tests.lab.engine import Engine
+from tests.lab.engine import Engine, call
 from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
 from tests.lab.removal import clear
@@ -80,6 +80,31 @@ def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:
 def test_a_failed_build_keeps_what_it_finished(bench: Bench) -> None:
     broken = context(bench, STEPS + "RUN exit 3\n", file="1")
     check_failed_build(bench, bench.engine().plain("--network", "host", broken, check=False).returncode)
+
+
+@pytest.mark.parametrize("by_link", [False, True], ids=["from below", "from below a link"])
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_a_failed_build_is_known_wherever_its_folder_is_seen_from(bench: Bench, *, by_link: bool) -> None:
+    """buildx notes the name of the context that the shell's $PWD makes of it."""
+    failed, again = (build_from_below(bench, context(bench, STEPS + "RUN exit 3\n", file="1"), by_link) for _ in "12")
+
+    assert (failed.outcomes, again.outcomes) == ("mmmm", "hhhm"), failed.shown + again.shown
+    assert failed.report["saved"] is True
+
+
+def build_from_below(bench: Bench, folder: Path, by_link: bool) -> Said:
+    """A build of `..` that fails, in a folder of the context which the shell came to as it is, or by a link to it."""
+    engine, below, link = bench.engine(), folder / "below", bench.site() / "link"
+    below.mkdir()
+    link.symlink_to(below)
+    report = engine.folder / "report.json"
+    done = call(
+        [*engine.layercache, "build", "--engine", engine.program, "--store", f"local:{bench.store}",
+         "--report", str(report), "--network", "host", *result(engine), "--file", str(folder / "Dockerfile"), ".."],
+        {**engine.environment, "PWD": str(link if by_link else below)}, check=False, cwd=below,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    return Said(done, json.loads(report.read_text()))
 
 
 @pytest.mark.parametrize(

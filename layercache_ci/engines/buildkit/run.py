@@ -115,8 +115,8 @@ class EngineRun:
         doesn't tell."""
         reference = self.metadata.get("buildx.build.ref")
         if not isinstance(reference, str):
-            context = Path(settings.context).absolute()
-            reference = history.latest(self._known, self._notes, reached.builder.name, context)
+            subject = history.Subject.of(settings, reached.environment)
+            reference = history.latest(self._known, self._notes, reached.builder.name, subject)
         if reference is not None:
             followed = None if self._follower is None else self._follower.progress(reference)
             return followed or history.replay(reference, reached.environment)
@@ -203,6 +203,6 @@ class EngineRun:
         )
         running = launch(words, environment)
         if reached is not None:
-            context = Path(settings.context).absolute()
-            self._follower = Follower(self._notes, self._known, builder.name, context, reached.environment)
+            subject = history.Subject.of(settings, reached.environment)
+            self._follower = Follower(self._notes, self._known, builder.name, subject, reached.environment)
         return running
