@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_the_working_folder_that_is_no_step(bench: Bench) -> None:
 
     assert (cold.disagreements, cold.outcomes) == ([], "mmm")
     assert (warm.disagreements, warm.outcomes) == ([], "hhm")
+
+
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_the_platform_of_the_environment_has_a_cache_of_its_own(bench: Bench) -> None:
+    text = "FROM scratch\nARG TARGETARCH\nCOPY file /$TARGETARCH\nCOPY file /again\n"
+    folder, said = context(bench, text, file="1"), []
+    for variables in ({"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}, {}) * 2:
+        engine = bench.engine()
+        said.append(bench.build(replace(engine, environment={**engine.environment, **variables}), folder))
+
+    assert [(each.outcomes, each.disagreements) for each in said] == [("mm", []), ("mm", []), ("hh", []), ("hh", [])]
+    assert all(each.report["warnings"] == [] for each in said)
 
 
 def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:

@@ -129,7 +129,7 @@ class Build:
             asked=self._run.admit,
         )
         try:
-            self.plan_made = make_plan(self.settings, self.machine, resolver)
+            self.plan_made = make_plan(self.settings, self.machine, resolver, builds_for=self.builder.platform)
             self._run.admit()
         except (PlanError, InputError) as error:
             self.warnings.append(f"built without the cache: {error}")

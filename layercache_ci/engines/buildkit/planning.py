@@ -21,6 +21,7 @@ from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.errors import InputError, PlanError
 from layercache_ci.settings import BuildSettings, Machine
 
+DEFAULT_PLATFORM: Final = "DOCKER_DEFAULT_PLATFORM"
 PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "-f", "--platform", "--target"})
 """Options that say what is built: behind `--` we would not see them."""
 COUNTED: Final = frozenset(
@@ -39,17 +40,19 @@ ALONE: Final = frozenset({"--check", "--debug", "--load", "--no-cache", "--pull"
 """Those that take no word of their own."""
 
 
-def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver) -> Plan:
-    """Raises PlanError and InputError for what can't be planned."""
+def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver, *, builds_for: str = "") -> Plan:
+    """`builds_for` is what the builder builds for by itself; empty for this machine's platform. Raises PlanError and
+    InputError for what can't be planned."""
     options = _Given.of(settings)
     _demand_plannable(settings, options)
-    platform = normalize(settings.platform) if settings.platform else host_platform()
+    own = normalize(builds_for) if builds_for else host_platform()
+    platform = _platform(settings, machine) or own
     file = settings.buildkit_dockerfile
     data = _read(file)
     dockerfile = parse(data, name=str(file))
     root = Path(settings.context).resolve()
     build_args = _build_args(settings, machine)
-    predefined = platform_args(host_platform(), platform, settings.target or _last_stage(dockerfile))
+    predefined = platform_args(own, platform, settings.target or _last_stage(dockerfile))
     epoch = build_args.get(EPOCH)
     request = Request(
         dockerfile=dockerfile,
@@ -147,14 +150,25 @@ def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
         raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
     if settings.file == "-" or settings.remote_file:
         raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
-    if settings.platform is not None and "," in settings.platform:
-        raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")
     asked = sorted({"--call", "--check"} & options.behind)
     if asked:
         raise PlanError(f"{asked[0]} builds nothing")
     late = sorted(PLANNED & options.behind)
     if late:
         raise PlanError(f"{late[0]} stands behind --; write it before to have the build cached")
+
+
+def _platform(settings: BuildSettings, machine: Machine) -> str:
+    """The one that is asked for: buildx takes the variable, which may be a list too, where there is no option
+    (docker/buildx, commands/build.go). Empty where none is. Raises PlanError and InputError."""
+    name, asked = "--platform", settings.platform
+    if asked is None:
+        name, asked = DEFAULT_PLATFORM, machine.environment.get(DEFAULT_PLATFORM, "")
+    if "," in asked:
+        raise PlanError(f"{name} {asked}: build one platform at a time to have it cached")
+    if asked.lower() == "local":
+        return host_platform()
+    return normalize(asked) if asked else ""
 
 
 def _read(file: Path) -> bytes:
