@@ -79,6 +79,20 @@ def test_the_platform_of_the_environment_has_a_cache_of_its_own(bench: Bench) ->
     assert all(each.report["warnings"] == [] for each in said)
 
 
+@pytest.mark.parametrize("bench", ["docker-classic"], indirect=True)
+def test_with_pull_no_image_of_the_daemons_stands_in_the_way(bench: Bench) -> None:
+    """Its own builder asks the registry then, as the one that stands in for it does."""
+    said = []
+    for options in ((), ("--pull",), ("--", "--pull")):
+        folder, engine = context(bench, STEPS, file="1"), bench.engine()
+        other = context(bench, "FROM scratch\nCOPY file /file\n", file="other")
+        engine.plain("--tag", bench.lab.busybox, other)
+        said.append(bench.build(engine, folder, *options, code=0 if options else 1))
+
+    assert "only the daemon has the image" in warnings(said[0].report)
+    assert [(each.report["warnings"], each.outcomes) for each in said[1:]] == [([], "mmm"), ([], "hhh")]
+
+
 def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:
     """What stands behind `--` is the engine's alone, and this would say what is built."""
     folder, engine = context(bench, "FROM {base}\nARG A\nRUN echo $A > /a\n"), bench.engine()

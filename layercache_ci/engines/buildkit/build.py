@@ -22,6 +22,7 @@ from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
 from layercache_ci.engines.buildkit.metadata import as_asked
+from layercache_ci.engines.buildkit.options import is_on
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
@@ -125,7 +126,7 @@ class Build:
             local_first=self.builder.driver == "docker",
             environment=self.machine.environment,
             remembered=self._remembered,
-            pull=self.settings.pull,
+            pull=self._pulls,
             asked=self._run.admit,
         )
         try:
@@ -135,6 +136,11 @@ class Build:
             self.warnings.append(f"built without the cache: {error}")
             return
         self.warnings += self.plan_made.warnings
+
+    @property
+    def _pulls(self) -> bool:
+        """Whether every image is asked of its registry."""
+        return self.settings.pull or is_on(self.settings.engine_options, "--pull")
 
     def _remembered(self, reference: str) -> BaseImage | None:
         with suppress(CacheError):
@@ -173,8 +179,9 @@ class Build:
         self.selection.ahead = read_ahead(plan, self.selection, self._predictions, files=files)
 
     def _demand_images(self, plan: Plan, reached: Reached) -> None:
-        """Raises CacheError where a builder that stands in for the daemon's own would take another image than that."""
-        if reached.builder.name == self.builder.name:
+        """Raises CacheError where a builder that stands in for the daemon's own would take another image than that.
+        With `--pull` that one asks the registry too, whatever the daemon has (moby, builder/builder-next)."""
+        if reached.builder.name == self.builder.name or self._pulls:
             return
         bases = [stage.base for stage in plan.stages.values() if stage.base is not None]
         names = {image.reference for image in (*bases, *(image for image, _ in plan.images))} - {SCRATCH}

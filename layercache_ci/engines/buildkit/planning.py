@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,11 +18,12 @@ from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest
 from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.engines.buildkit.options import options_of
 from layercache_ci.errors import InputError, PlanError
 from layercache_ci.settings import BuildSettings, Machine
 
 DEFAULT_PLATFORM: Final = "DOCKER_DEFAULT_PLATFORM"
-PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "-f", "--platform", "--target"})
+PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "--platform", "--target"})
 """Options that say what is built: behind `--` we would not see them."""
 COUNTED: Final = frozenset(
     {"--add-host", "--cgroup-parent", "--network", "--no-cache-filter", "--shm-size", "--ulimit"}
@@ -32,12 +33,10 @@ NEUTRAL: Final = frozenset(
     {
         "--allow", "--annotation", "--attest", "--builder", "--cache-from", "--cache-to", "--call", "--check",
         "--iidfile", "--label", "--load", "--metadata-file", "--no-cache", "--output", "--progress", "--provenance",
-        "--pull", "--push", "--quiet", "--sbom", "--secret", "--ssh", "--tag", "-D", "--debug", "-o", "-q", "-t",
+        "--pull", "--push", "--quiet", "--sbom", "--secret", "--ssh", "--tag", "--debug",
     }
 )  # fmt: skip
 """Options that change no key."""
-ALONE: Final = frozenset({"--check", "--debug", "--load", "--no-cache", "--pull", "--push", "--quiet", "-D", "-q"})
-"""Those that take no word of their own."""
 
 
 def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver, *, builds_for: str = "") -> Plan:
@@ -96,11 +95,11 @@ class _Given:
             "--network": (settings.network,) if settings.network else (),
             "--shm-size": (settings.shm_size,) if settings.shm_size else (),
         }
-        pairs = list(_pairs(settings.engine_options))
-        for name, value in pairs:
-            values[name] = (*values.get(name, ()), value)
-        unknown = (f"{name}={value}" for name, value in pairs if name not in NEUTRAL | COUNTED)
-        return cls(values, tuple(unknown), frozenset(name for name, _ in pairs))
+        behind = tuple(options_of(settings.engine_options))
+        for option in behind:
+            values[option.name] = (*values.get(option.name, ()), option.value or "")
+        unknown = (f"{each.name}={each.value or ''}" for each in behind if each.name not in NEUTRAL | COUNTED)
+        return cls(values, tuple(unknown), frozenset(option.name for option in behind))
 
     def of_run(self, build_args: Mapping[str, str]) -> dict[str, str]:
         """Options.run."""
@@ -130,15 +129,6 @@ class _Given:
         return frozenset(name.lower() for value in given for name in value.split(",")) if given else None
 
 
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options and their values, written `--name=value` or `--name value`."""
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        takes_one = not equals and word.startswith("-") and name in PLANNED | COUNTED | NEUTRAL - ALONE
-        yield name, next(rest, "") if takes_one else value
-
-
 def _ulimit(text: str) -> str:
     name, _, limits = text.partition("=")
     soft, colon, hard = limits.partition(":")
@@ -150,7 +140,7 @@ def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
         raise PlanError(f"the engine fetches the context {settings.context!r}; check it out first to have it cached")
     if settings.file == "-" or settings.remote_file:
         raise PlanError(f"--file {settings.file}: write the Dockerfile into a file to have the build cached")
-    asked = sorted({"--call", "--check"} & options.behind)
+    asked = sorted({"--call", "--check", "--print"} & options.behind)
     if asked:
         raise PlanError(f"{asked[0]} builds nothing")
     late = sorted(PLANNED & options.behind)

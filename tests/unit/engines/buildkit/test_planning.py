@@ -59,9 +59,11 @@ def test_of_hosts_only_the_names_count_and_limits_as_they_are_meant(context: Pat
 def test_what_changes_no_key_changes_nothing_and_what_nobody_knows_keeps_caches_apart(context: Path) -> None:
     before = planned(context)
     neutral = ("--tag", "x:y", "--provenance=false", "--allow", "network.host", "--load", "--label=a=b")
+    short = ("-tx:y", "-t", "x:y", "-q", "-Dq", "-qtx:y", "-o=type=docker", "-otype=oci,dest=f", "-qo", "file")
 
-    assert planned(context, *neutral) == before
-    assert planned(context, "--brand-new=option").namespace != before.namespace
+    assert planned(context, *neutral) == planned(context, *short) == before
+    for unknown in ("--brand-new=option", "-m4g", "-qm4g", "-X"):
+        assert planned(context, unknown).namespace != before.namespace, unknown
     assert planned(context, cache_version="2").namespace != before.namespace
     assert planned(context, platform="linux/arm64").namespace.startswith("buildkit-linux-arm64-")
 
@@ -156,6 +158,12 @@ def test_the_dockerfile_is_buildkits(context: Path) -> None:
         ),
         ((), {"file": "-"}, "write the Dockerfile into a file"),
         (("--target", "x"), {}, "--target stands behind --"),
+        (("-f", "other"), {}, "--file stands behind --"),
+        (("-fother",), {}, "--file stands behind --"),
+        (("-f=other",), {}, "--file stands behind --"),
+        (("-qfother",), {}, "--file stands behind --"),
+        (("--tag", "x", "-Df", "other"), {}, "--file stands behind --"),
+        (("--print=outline",), {}, "--print builds nothing"),
         ((), {"build_args": {"SOURCE_DATE_EPOCH": "stage"}}, "write seconds"),
     ],
 )
