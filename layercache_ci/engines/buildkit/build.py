@@ -122,8 +122,7 @@ class Build:
             self.warnings.append(f"built without the cache: {self.builder.uncached}")
             return
         resolver = Resolver(
-            builder=self.builder.name,
-            local_first=self.builder.driver == "docker",
+            builder=self.builder,
             environment=self.machine.environment,
             remembered=self._remembered,
             pull=self._pulls,
