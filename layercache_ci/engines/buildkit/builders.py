@@ -125,9 +125,10 @@ def find(settings: BuildSettings, machine: Machine) -> Builder:
 
 
 def docker_words(builder: Builder) -> list[str]:
-    """`docker` for the daemon that a builder of the docker drivers is in."""
+    """`docker` for the daemon that a builder of the docker drivers is in. `default` is a context too, which takes
+    $DOCKER_HOST, and may not be the current one."""
     option = "--host" if "://" in builder.endpoint else "--context"
-    return ["docker", option, builder.endpoint] if builder.endpoint != "default" else ["docker"]
+    return ["docker", option, builder.endpoint]
 
 
 def docker_host(builder: Builder, machine: Machine) -> str:

@@ -205,7 +205,7 @@ def test_the_repository_as_docker_shows_it(reference: str, name: str) -> None:
 
 
 def test_the_daemon_that_a_builder_is_in() -> None:
-    assert docker_words(builder()) == ["docker"]
+    assert docker_words(builder()) == ["docker", "--context", "default"]
     assert docker_words(builder(endpoint="theirs")) == ["docker", "--context", "theirs"]
     assert docker_words(builder(endpoint="tcp://h:1")) == ["docker", "--host", "tcp://h:1"]
 

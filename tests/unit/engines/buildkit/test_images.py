@@ -27,6 +27,7 @@ INDEX = {
     ]
 }
 RAW = "buildx imagetools inspect --builder=b --raw"
+OF_DEFAULT = "--context default image inspect"
 FORMAT = "buildx imagetools inspect --builder=b --format {{json .Image}}"
 
 
@@ -70,7 +71,7 @@ def test_an_image_of_one_platform_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_daemons_own_image_comes_first_unless_it_is_another_platforms_or_pull_is_asked(tmp_path: Path) -> None:
-    answers = {"image inspect name": LOCAL, f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
+    answers = {f"{OF_DEFAULT} name": LOCAL, f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
 
     def chosen(platform: str = PLATFORM, *, pull: bool = False) -> str:
         return resolver(tmp_path, answers, builder=DOCKER, pull=pull).resolve("name", platform).identity
@@ -81,7 +82,7 @@ def test_the_daemons_own_image_comes_first_unless_it_is_another_platforms_or_pul
 
 def test_it_is_the_daemon_of_the_builder_that_is_asked(tmp_path: Path) -> None:
     there = [{**LOCAL[0], "RootFS": {"Layers": DIFF_IDS[1:]}}]
-    answers = {"image inspect name": LOCAL, "--context other image inspect name": there}
+    answers = {f"{OF_DEFAULT} name": LOCAL, "--context other image inspect name": there}
 
     found = resolver(tmp_path, answers, builder=replace(DOCKER, name="other", endpoint="other"))
 
