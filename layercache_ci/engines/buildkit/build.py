@@ -305,10 +305,7 @@ class Build:
         if source is not None and self._reached is not None and self._reached.builder.name != self.builder.name:
             as_of_the_daemons_own(self.settings, source)
         if source is not None and target is not None and target != source:
-            exported = None
-            if self._run.exports and self._reached is not None:
-                with suppress(CacheError):
-                    exported = self._reached.transport.exported(0).digest
+            exported = self._run.exported
             try:
                 target.write_bytes(as_asked(source.read_bytes(), self.machine.environment, exported=exported))
             except OSError as error:
