@@ -264,6 +264,21 @@ def test_secrets_are_never_stored(bench: Bench) -> None:
     assert [path for path in stored if SECRET.encode() in decompressed(io.BytesIO(path.read_bytes())).read()] == []
 
 
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_a_secret_that_comes_by_a_pipe_is_there_as_often_as_it_is_read(bench: Bench) -> None:
+    """By two steps, and by the solve that exports what a failed build finished."""
+    reads = "RUN --mount=type=secret,id=s {} /run/secrets/s"
+    text = f"FROM {{base}}\n{reads.format('cat')} > /read\n{reads.format('test -s')}\nRUN exit 3\n"
+    said, shell = [], ("bash", "-c", f'exec "$@" --secret id=s,src=<(printf %s {SECRET})', "bash")
+    for _ in range(2):
+        engine = bench.engine()
+        by_shell = replace(engine, layercache=(*shell, *engine.layercache))
+        said.append(bench.build(by_shell, context(bench, text), code=1))
+
+    assert [each.outcomes for each in said] == ["mmm", "hhm"], said[0].shown
+    assert said[0].report["warnings"] == []
+
+
 def test_two_cold_builds_at_once_on_one_builder(bench: Bench) -> None:
     """Each of them finds its own build among those of the builder."""
     one, other = context(bench, STEPS, file="1"), context(bench, STEPS.replace("one", "other"), file="2")

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from layercache_ci.aside import aside
@@ -22,7 +23,7 @@ from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
 from layercache_ci.engines.buildkit.metadata import as_asked
-from layercache_ci.engines.buildkit.options import is_on
+from layercache_ci.engines.buildkit.options import is_on, options_of
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
@@ -38,6 +39,7 @@ from layercache_ci.engines.buildkit.steps import seen_by_key
 from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.process import Running
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.secret_pipes import kept
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
@@ -74,6 +76,8 @@ class Build:
     """What a build exported by itself, before another had to bring its result into the daemon."""
     _export: Future[Export] | None = None
     """What the build left in the engine, on its way to us."""
+    _lost: str = ""
+    """Why no engine may be started: it would build with a secret that is empty."""
     _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -111,10 +115,24 @@ class Build:
     def begin(self) -> None:
         """Start the registry, and find out how the builder reaches it."""
         self.session = begin(self.machine, self.builder, self.choice, loads=may_pull(self.settings, self.builder))
+        self._keep_secrets(self.session.folder)
         self._run.metadata_file = self.session.folder / "metadata.json"
         self._run.saves = self.choice.write is not None
         if not self.machine.terminal and not self.settings.no_cache:
             self._run.start_early(self.settings, self.session)
+
+    def _keep_secrets(self, folder: Path) -> None:
+        """Have what comes by a pipe for every engine that we start. Raises OSError where it is lost."""
+        behind: list[str] = []
+        try:
+            for option in options_of(self.settings.engine_options):
+                is_one = option.name == "--secret" and option.value
+                behind += [f"--secret={kept(option.value or '', folder)}"] if is_one else option.words
+            secrets = tuple(kept(secret, folder) for secret in self.settings.secrets)
+        except OSError as error:
+            self._lost = f"--secret: what came by a pipe can't be kept: {error}"
+            raise
+        self.settings = replace(self.settings, secrets=secrets, engine_options=tuple(behind))
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -209,7 +227,9 @@ class Build:
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
-        something that could not be given is run once more without the cache."""
+        something that could not be given is run once more without the cache. Raises EngineError."""
+        if self._lost:
+            raise EngineError(self._lost)
         running = self._run.start(self.settings, self._reached, self._cache_from)
         code = ended = running.follow(on_line=None, sink=sink)
         pull = self._run.pull
