@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.e2e.harness import Bench, Said, check_same_image, result
 from tests.e2e.images import read_image
 from tests.e2e.registries import registries
 from tests.e2e.stories import STEPS, alter, check_failed_build, context, in_background, layer_blob, truncate, warnings
-from tests.lab.engine import Engine
+from tests.lab.engine import Engine, call
 from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
 from tests.lab.removal import clear
@@ -66,6 +67,32 @@ def test_the_working_folder_that_is_no_step(bench: Bench) -> None:
     assert (warm.disagreements, warm.outcomes) == ([], "hhm")
 
 
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_the_platform_of_the_environment_has_a_cache_of_its_own(bench: Bench) -> None:
+    text = "FROM scratch\nARG TARGETARCH\nCOPY file /$TARGETARCH\nCOPY file /again\n"
+    folder, said = context(bench, text, file="1"), []
+    for variables in ({"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}, {}) * 2:
+        engine = bench.engine()
+        said.append(bench.build(replace(engine, environment={**engine.environment, **variables}), folder))
+
+    assert [(each.outcomes, each.disagreements) for each in said] == [("mm", []), ("mm", []), ("hh", []), ("hh", [])]
+    assert all(each.report["warnings"] == [] for each in said)
+
+
+@pytest.mark.parametrize("bench", ["docker-classic"], indirect=True)
+def test_with_pull_no_image_of_the_daemons_stands_in_the_way(bench: Bench) -> None:
+    """Its own builder asks the registry then, as the one that stands in for it does."""
+    said = []
+    for options in ((), ("--pull",), ("--", "--pull")):
+        folder, engine = context(bench, STEPS, file="1"), bench.engine()
+        other = context(bench, "FROM scratch\nCOPY file /file\n", file="other")
+        engine.plain("--tag", bench.lab.busybox, other)
+        said.append(bench.build(engine, folder, *options, code=0 if options else 1))
+
+    assert "only the daemon has the image" in warnings(said[0].report)
+    assert [(each.report["warnings"], each.outcomes) for each in said[1:]] == [([], "mmm"), ([], "hhh")]
+
+
 def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:
     """What stands behind `--` is the engine's alone, and this would say what is built."""
     folder, engine = context(bench, "FROM {base}\nARG A\nRUN echo $A > /a\n"), bench.engine()
@@ -80,6 +107,31 @@ def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:
 def test_a_failed_build_keeps_what_it_finished(bench: Bench) -> None:
     broken = context(bench, STEPS + "RUN exit 3\n", file="1")
     check_failed_build(bench, bench.engine().plain("--network", "host", broken, check=False).returncode)
+
+
+@pytest.mark.parametrize("by_link", [False, True], ids=["from below", "from below a link"])
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_a_failed_build_is_known_wherever_its_folder_is_seen_from(bench: Bench, *, by_link: bool) -> None:
+    """buildx notes the name of the context that the shell's $PWD makes of it."""
+    failed, again = (build_from_below(bench, context(bench, STEPS + "RUN exit 3\n", file="1"), by_link) for _ in "12")
+
+    assert (failed.outcomes, again.outcomes) == ("mmmm", "hhhm"), failed.shown + again.shown
+    assert failed.report["saved"] is True
+
+
+def build_from_below(bench: Bench, folder: Path, by_link: bool) -> Said:
+    """A build of `..` that fails, in a folder of the context which the shell came to as it is, or by a link to it."""
+    engine, below, link = bench.engine(), folder / "below", bench.site() / "link"
+    below.mkdir()
+    link.symlink_to(below)
+    report = engine.folder / "report.json"
+    done = call(
+        [*engine.layercache, "build", "--engine", engine.program, "--store", f"local:{bench.store}",
+         "--report", str(report), "--network", "host", *result(engine), "--file", str(folder / "Dockerfile"), ".."],
+        {**engine.environment, "PWD": str(link if by_link else below)}, check=False, cwd=below,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    return Said(done, json.loads(report.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +262,21 @@ def test_secrets_are_never_stored(bench: Bench) -> None:
     stored = [path for path in bench.store.rglob("*") if path.is_file()]
     assert stored
     assert [path for path in stored if SECRET.encode() in decompressed(io.BytesIO(path.read_bytes())).read()] == []
+
+
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_a_secret_that_comes_by_a_pipe_is_there_as_often_as_it_is_read(bench: Bench) -> None:
+    """By two steps, and by the solve that exports what a failed build finished."""
+    reads = "RUN --mount=type=secret,id=s {} /run/secrets/s"
+    text = f"FROM {{base}}\n{reads.format('cat')} > /read\n{reads.format('test -s')}\nRUN exit 3\n"
+    said, shell = [], ("bash", "-c", f'exec "$@" --secret id=s,src=<(printf %s {SECRET})', "bash")
+    for _ in range(2):
+        engine = bench.engine()
+        by_shell = replace(engine, layercache=(*shell, *engine.layercache))
+        said.append(bench.build(by_shell, context(bench, text), code=1))
+
+    assert [each.outcomes for each in said] == ["mmm", "hhm"], said[0].shown
+    assert said[0].report["warnings"] == []
 
 
 def test_two_cold_builds_at_once_on_one_builder(bench: Bench) -> None:

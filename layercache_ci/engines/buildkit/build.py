@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from layercache_ci.aside import aside
@@ -22,6 +23,7 @@ from layercache_ci.engines.buildkit.exporter import Exporter
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
 from layercache_ci.engines.buildkit.metadata import as_asked
+from layercache_ci.engines.buildkit.options import is_on, options_of
 from layercache_ci.engines.buildkit.ours import stand_in
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.planning import make_plan
@@ -37,6 +39,7 @@ from layercache_ci.engines.buildkit.steps import seen_by_key
 from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.process import Running
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.secret_pipes import kept
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
@@ -73,6 +76,8 @@ class Build:
     """What a build exported by itself, before another had to bring its result into the daemon."""
     _export: Future[Export] | None = None
     """What the build left in the engine, on its way to us."""
+    _lost: str = ""
+    """Why no engine may be started: it would build with a secret that is empty."""
     _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -115,10 +120,24 @@ class Build:
     def begin(self) -> None:
         """Start the registry, and find out how the builder reaches it."""
         self.session = begin(self.machine, self.builder, self.choice, loads=may_pull(self.settings, self.builder))
+        self._keep_secrets(self.session.folder)
         self._run.metadata_file = self.session.folder / "metadata.json"
         self._run.saves = self.choice.write is not None
         if not self.machine.terminal and not self.settings.no_cache:
             self._run.start_early(self.settings, self.session)
+
+    def _keep_secrets(self, folder: Path) -> None:
+        """Have what comes by a pipe for every engine that we start. Raises OSError where it is lost."""
+        behind: list[str] = []
+        try:
+            for option in options_of(self.settings.engine_options):
+                is_one = option.name == "--secret" and option.value
+                behind += [f"--secret={kept(option.value or '', folder)}"] if is_one else option.words
+            secrets = tuple(kept(secret, folder) for secret in self.settings.secrets)
+        except OSError as error:
+            self._lost = f"--secret: what came by a pipe can't be kept: {error}"
+            raise
+        self.settings = replace(self.settings, secrets=secrets, engine_options=tuple(behind))
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
@@ -126,20 +145,24 @@ class Build:
             self.warnings.append(f"built without the cache: {self.builder.uncached}")
             return
         resolver = Resolver(
-            builder=self.builder.name,
-            local_first=self.builder.driver == "docker",
+            builder=self.builder,
             environment=self.machine.environment,
             remembered=self._remembered,
-            pull=self.settings.pull,
+            pull=self._pulls,
             asked=self._run.admit,
         )
         try:
-            self.plan_made = make_plan(self.settings, self.machine, resolver)
+            self.plan_made = make_plan(self.settings, self.machine, resolver, builds_for=self.builder.platform)
             self._run.admit()
         except (PlanError, InputError) as error:
             self.warnings.append(f"built without the cache: {error}")
             return
         self.warnings += self.plan_made.warnings
+
+    @property
+    def _pulls(self) -> bool:
+        """Whether every image is asked of its registry."""
+        return self.settings.pull or is_on(self.settings.engine_options, "--pull")
 
     def _remembered(self, reference: str) -> BaseImage | None:
         with suppress(CacheError):
@@ -178,8 +201,9 @@ class Build:
         self.selection.ahead = read_ahead(plan, self.selection, self._predictions, files=files)
 
     def _demand_images(self, plan: Plan, reached: Reached) -> None:
-        """Raises CacheError where a builder that stands in for the daemon's own would take another image than that."""
-        if reached.builder.name == self.builder.name:
+        """Raises CacheError where a builder that stands in for the daemon's own would take another image than that.
+        With `--pull` that one asks the registry too, whatever the daemon has (moby, builder/builder-next)."""
+        if reached.builder.name == self.builder.name or self._pulls:
             return
         bases = [stage.base for stage in plan.stages.values() if stage.base is not None]
         names = {image.reference for image in (*bases, *(image for image, _ in plan.images))} - {SCRATCH}
@@ -208,7 +232,9 @@ class Build:
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
-        something that could not be given is run once more without the cache."""
+        something that could not be given is run once more without the cache. Raises EngineError."""
+        if self._lost:
+            raise EngineError(self._lost)
         running = self._run.start(self.settings, self._reached, self._cache_from)
         code = ended = running.follow(on_line=None, sink=sink)
         pull = self._run.pull
@@ -304,10 +330,7 @@ class Build:
         if source is not None and self._reached is not None and self._reached.builder.name != self.builder.name:
             as_of_the_daemons_own(self.settings, source)
         if source is not None and target is not None and target != source:
-            exported = None
-            if self._run.exports and self._reached is not None:
-                with suppress(CacheError):
-                    exported = self._reached.transport.exported(0).digest
+            exported = self._run.exported
             try:
                 target.write_bytes(as_asked(source.read_bytes(), self.machine.environment, exported=exported))
             except OSError as error:

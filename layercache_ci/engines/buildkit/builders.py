@@ -56,6 +56,8 @@ class Builder:
     nodes: int = 1
     status: str = ""
     """Of the node: `running`, or what buildx says else."""
+    platform: str = ""
+    """What it builds for where nothing is asked for; empty where it does not tell."""
     uncached: str = ""
     """Why nothing can be cached with it. Empty where it can."""
 
@@ -123,9 +125,10 @@ def find(settings: BuildSettings, machine: Machine) -> Builder:
 
 
 def docker_words(builder: Builder) -> list[str]:
-    """`docker` for the daemon that a builder of the docker drivers is in."""
+    """`docker` for the daemon that a builder of the docker drivers is in. `default` is a context too, which takes
+    $DOCKER_HOST, and may not be the current one."""
     option = "--host" if "://" in builder.endpoint else "--context"
-    return ["docker", option, builder.endpoint] if builder.endpoint != "default" else ["docker"]
+    return ["docker", option, builder.endpoint]
 
 
 def docker_host(builder: Builder, machine: Machine) -> str:
@@ -172,7 +175,15 @@ def parse(text: str) -> Builder:
         host_gateway=labels.get(GATEWAY, ""),
         nodes=len(nodes),
         status=node.get("Status", ""),
+        platform=_first(node.get("Platforms", "")),
     )
+
+
+def _first(platforms: str) -> str:
+    """BuildKit's own platform is the first of those that it lists (moby/buildkit, frontend/dockerui/config.go). Empty
+    where others stand before them: those, with a star, that somebody named for buildx to choose a node by."""
+    first = platforms.partition(",")[0]
+    return "" if "*" in first else first
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from layercache_ci.engines.buildkit.buildx import buildx
+from layercache_ci.engines.buildkit.options import options_of
 from layercache_ci.engines.buildkit.result import is_image, pushes
 from layercache_ci.settings import BuildSettings
 
@@ -15,15 +16,11 @@ NOT_FOR_EXPORT: Final = frozenset(
     {
         "--annotation", "--attest", "--cache-to", "--iidfile", "--load", "--metadata-file",
         "--no-cache", "--no-cache-filter", "--output", "--progress", "--provenance", "--push", "--quiet", "--sbom",
-        "--tag", "-o", "-q", "-t",
+        "--tag",
     }
 )  # fmt: skip
 """Options of the user's that say where the result goes; a solve that only exports the cache has none. A cache that
 they import stays: what came out of it and was never downloaded is looked up there again."""
-ALONE: Final = frozenset({"--load", "--no-cache", "--push", "--quiet", "-q"})
-"""Those that take no word of their own behind them."""
-SHORT: Final = len("-o")
-"""What may follow a short option at once is its value."""
 
 
 def build_words(
@@ -120,13 +117,6 @@ def _repeated(option: str, values: Iterable[str]) -> list[str]:
 
 
 def _for_export(options: Sequence[str]) -> Iterator[str]:
-    skip = False
-    for word in options:
-        name, equals, _ = word.partition("=")
-        joined = word[:1] == "-" != word[1:2] and len(name) > SHORT
-        if skip:
-            skip = False
-        elif (name[:SHORT] if joined else name) in NOT_FOR_EXPORT:
-            skip = not equals and not joined and name not in ALONE
-        else:
-            yield word
+    for option in options_of(options):
+        if option.name not in NOT_FOR_EXPORT:
+            yield from option.words

@@ -28,13 +28,13 @@ PAUSES: Final = (0.2, 0.4, 0.8, 1.6)
 
 @dataclass(slots=True)
 class Follower:
-    """Follows the build of a folder that began on a builder since buildx had noted only those `known`. Whoever started
+    """Follows the build of `subject` that began on a builder since buildx had noted only those `known`. Whoever started
     it calls `stop`, or `progress` once the build is over. Nothing here raises: there is `history.replay` besides."""
 
     notes: Path
     known: Collection[str]
     builder: str
-    context: Path
+    subject: history.Subject
     environment: Mapping[str, str]
     _reference: str | None = None
     _process: subprocess.Popen[bytes] | None = None
@@ -66,7 +66,7 @@ class Follower:
         for _ in range(LOOKS):
             if self._over.wait(LOOK):
                 return None
-            self._reference = history.latest(self.known, self.notes, self.builder, self.context)
+            self._reference = history.latest(self.known, self.notes, self.builder, self.subject)
             if self._reference is not None:
                 break
         else:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from layercache_ci.dockerfile.plan import BaseImage
 from layercache_ci.dockerfile.platform import normalize
 from layercache_ci.dockerfile.stages import SCRATCH
+from layercache_ci.engines.buildkit.builders import Builder, docker_words
 from layercache_ci.engines.buildkit.buildx import buildx
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import EngineError, InputError
@@ -28,12 +29,11 @@ PATIENCE: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Asks the daemon (`local_first`: the builder has the docker driver) and the registry by buildx, with the
-    configuration of `builder`; `asked` is told first. `remembered` gives the base image of the newest record for a
-    reference, for when the registry can't be reached; with `pull` the registry is asked first."""
+    """Asks the daemon that a `builder` of the docker driver is in, and the registry by buildx, with the builder's
+    configuration; `asked` is told first. `remembered` gives the base image of the newest record for a reference, for
+    when the registry can't be reached; with `pull` the daemon is not asked."""
 
-    builder: str
-    local_first: bool
+    builder: Builder
     environment: Mapping[str, str]
     remembered: Callable[[str], BaseImage | None]
     pull: bool = False
@@ -42,7 +42,7 @@ class Resolver:
     def resolve(self, reference: str, platform: str) -> BaseImage:
         """Never raises: an image that nobody knows has the identity ``""``, and what builds on it can't be foreseen."""
         self.asked()
-        if self.local_first and not self.pull:
+        if self.builder.driver == "docker" and not self.pull:
             local = self._local(reference, platform)
             if local is not None:
                 return local
@@ -59,7 +59,7 @@ class Resolver:
 
     def _local(self, reference: str, platform: str) -> BaseImage | None:
         try:
-            (image,) = json.loads(ask(["docker", "image", "inspect", reference], self.environment))
+            (image,) = json.loads(ask([*docker_words(self.builder), "image", "inspect", reference], self.environment))
         except (EngineError, ValueError):
             return None
         if not _fits(image, platform):
@@ -77,7 +77,14 @@ class Resolver:
         return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), image.get("config") or {})
 
     def _inspect(self, reference: str, *options: str) -> str:
-        words = [*buildx(self.environment), "imagetools", "inspect", f"--builder={self.builder}", *options, reference]
+        words = [
+            *buildx(self.environment),
+            "imagetools",
+            "inspect",
+            f"--builder={self.builder.name}",
+            *options,
+            reference,
+        ]
         return ask(words, self.environment, timeout=PATIENCE)
 
 

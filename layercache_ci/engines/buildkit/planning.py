@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,10 +18,12 @@ from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest
 from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.engines.buildkit.options import options_of
 from layercache_ci.errors import InputError, PlanError
 from layercache_ci.settings import BuildSettings, Machine, without_credentials
 
-PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "-f", "--platform", "--target"})
+DEFAULT_PLATFORM: Final = "DOCKER_DEFAULT_PLATFORM"
+PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "--platform", "--target"})
 """Options that say what is built: behind `--` we would not see them."""
 COUNTED: Final = frozenset(
     {"--add-host", "--cgroup-parent", "--network", "--no-cache-filter", "--shm-size", "--ulimit"}
@@ -31,25 +33,25 @@ NEUTRAL: Final = frozenset(
     {
         "--allow", "--annotation", "--attest", "--builder", "--cache-from", "--cache-to", "--call", "--check",
         "--iidfile", "--label", "--load", "--metadata-file", "--no-cache", "--output", "--progress", "--provenance",
-        "--pull", "--push", "--quiet", "--sbom", "--secret", "--ssh", "--tag", "-D", "--debug", "-o", "-q", "-t",
+        "--pull", "--push", "--quiet", "--sbom", "--secret", "--ssh", "--tag", "--debug",
     }
 )  # fmt: skip
 """Options that change no key."""
-ALONE: Final = frozenset({"--check", "--debug", "--load", "--no-cache", "--pull", "--push", "--quiet", "-D", "-q"})
-"""Those that take no word of their own."""
 
 
-def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver) -> Plan:
-    """Raises PlanError and InputError for what can't be planned."""
+def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver, *, builds_for: str = "") -> Plan:
+    """`builds_for` is what the builder builds for by itself; empty for this machine's platform. Raises PlanError and
+    InputError for what can't be planned."""
     options = _Given.of(settings)
     _demand_plannable(settings, options)
-    platform = normalize(settings.platform) if settings.platform else host_platform()
+    own = normalize(builds_for) if builds_for else host_platform()
+    platform = _platform(settings, machine) or own
     file = settings.buildkit_dockerfile
     data = _read(file)
     dockerfile = parse(data, name=str(file))
     root = Path(settings.context).resolve()
     build_args = _build_args(settings, machine)
-    predefined = platform_args(host_platform(), platform, settings.target or _last_stage(dockerfile))
+    predefined = platform_args(own, platform, settings.target or _last_stage(dockerfile))
     epoch = build_args.get(EPOCH)
     request = Request(
         dockerfile=dockerfile,
@@ -93,11 +95,11 @@ class _Given:
             "--network": (settings.network,) if settings.network else (),
             "--shm-size": (settings.shm_size,) if settings.shm_size else (),
         }
-        pairs = list(_pairs(settings.engine_options))
-        for name, value in pairs:
-            values[name] = (*values.get(name, ()), value)
-        unknown = (f"{name}={value}" for name, value in pairs if name not in NEUTRAL | COUNTED)
-        return cls(values, tuple(unknown), frozenset(name for name, _ in pairs))
+        behind = tuple(options_of(settings.engine_options))
+        for option in behind:
+            values[option.name] = (*values.get(option.name, ()), option.value or "")
+        unknown = (f"{each.name}={each.value or ''}" for each in behind if each.name not in NEUTRAL | COUNTED)
+        return cls(values, tuple(unknown), frozenset(option.name for option in behind))
 
     def of_run(self, build_args: Mapping[str, str]) -> dict[str, str]:
         """Options.run."""
@@ -127,15 +129,6 @@ class _Given:
         return frozenset(name.lower() for value in given for name in value.split(",")) if given else None
 
 
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options and their values, written `--name=value` or `--name value`."""
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        takes_one = not equals and word.startswith("-") and name in PLANNED | COUNTED | NEUTRAL - ALONE
-        yield name, next(rest, "") if takes_one else value
-
-
 def _ulimit(text: str) -> str:
     name, _, limits = text.partition("=")
     soft, colon, hard = limits.partition(":")
@@ -149,14 +142,25 @@ def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
     if settings.file == "-" or settings.remote_file:
         file = without_credentials(settings.file or "")
         raise PlanError(f"--file {file}: write the Dockerfile into a file to have the build cached")
-    if settings.platform is not None and "," in settings.platform:
-        raise PlanError(f"--platform {settings.platform}: build one platform at a time to have it cached")
-    asked = sorted({"--call", "--check"} & options.behind)
+    asked = sorted({"--call", "--check", "--print"} & options.behind)
     if asked:
         raise PlanError(f"{asked[0]} builds nothing")
     late = sorted(PLANNED & options.behind)
     if late:
         raise PlanError(f"{late[0]} stands behind --; write it before to have the build cached")
+
+
+def _platform(settings: BuildSettings, machine: Machine) -> str:
+    """The one that is asked for: buildx takes the variable, which may be a list too, where there is no option
+    (docker/buildx, commands/build.go). Empty where none is. Raises PlanError and InputError."""
+    name, asked = "--platform", settings.platform
+    if asked is None:
+        name, asked = DEFAULT_PLATFORM, machine.environment.get(DEFAULT_PLATFORM, "")
+    if "," in asked:
+        raise PlanError(f"{name} {asked}: build one platform at a time to have it cached")
+    if asked.lower() == "local":
+        return host_platform()
+    return normalize(asked) if asked else ""
 
 
 def _read(file: Path) -> bytes:

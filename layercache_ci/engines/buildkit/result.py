@@ -7,6 +7,7 @@ import csv
 from typing import Final
 
 from layercache_ci.dockerfile.go_numbers import TRUE
+from layercache_ci.engines.buildkit.options import is_on, values_of
 from layercache_ci.settings import BuildSettings
 
 IMAGES: Final = frozenset({"image", "registry"})
@@ -30,9 +31,14 @@ def pushes(output: str) -> bool:
     return fields.get("type") == "registry" or (fields.get("type") == "image" and fields.get("push") in TRUE)
 
 
+def outputs_of(settings: BuildSettings) -> tuple[str, ...]:
+    """All outputs, those behind `--` included."""
+    return (*settings.outputs, *values_of(settings.engine_options, "--output"))
+
+
 def is_pushed(settings: BuildSettings) -> bool:
     """Whether the image goes to a registry."""
-    return settings.push or "--push" in settings.engine_options or any(map(pushes, settings.outputs))
+    return settings.push or is_on(settings.engine_options, "--push") or any(map(pushes, outputs_of(settings)))
 
 
 def needs_files(settings: BuildSettings, *, driver: str, stands_in: bool) -> bool:
@@ -40,7 +46,7 @@ def needs_files(settings: BuildSettings, *, driver: str, stands_in: bool) -> boo
     every image is, since it ends in the daemon."""
     if settings.load or driver == "docker" or (stands_in and not settings.outputs):
         return True
-    if any(option.startswith(("--load", "--output", "-o")) for option in settings.engine_options):
+    if is_on(settings.engine_options, "--load"):
         return True
     without = NO_FILES - IMAGES if stands_in else NO_FILES
-    return not all(fields_of(output).get("type") in without for output in settings.outputs)
+    return not all(fields_of(output).get("type") in without for output in outputs_of(settings))

@@ -23,6 +23,7 @@ from layercache_ci.engines.buildkit.load import Pull, pull_of
 from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
+from layercache_ci.engines.buildkit.transport import Transport
 from layercache_ci.engines.process import Running, launch
 from layercache_ci.errors import CacheError
 from layercache_ci.settings import BuildSettings, Machine
@@ -49,9 +50,6 @@ class EngineRun:
     """Whether what is built is to be saved."""
     foreseen: bool = False
     """Whether nothing will be built, as far as we know."""
-    exports: bool = False
-    """Whether the engine that was started last was told to export its cache itself once its result is in place: it is
-    the first export of its transport."""
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
@@ -64,9 +62,23 @@ class EngineRun:
     _decided: threading.Event = field(default_factory=threading.Event)
     _admitted: bool = False
     _follower: Follower | None = None
+    _exports_to: Transport | None = None
+    """As its first export; kept here since who plans may give up what the engine at work was told."""
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
+
+    @property
+    def exports(self) -> bool:
+        """Whether the engine that was started last was told to export its cache itself once its result is in place."""
+        return self._exports_to is not None
+
+    @property
+    def exported(self) -> str | None:
+        """The digest of that export's manifest, where it came to one."""
+        with suppress(CacheError):
+            return None if self._exports_to is None else self._exports_to.exported(0).digest
+        return None
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -115,8 +127,8 @@ class EngineRun:
         doesn't tell."""
         reference = self.metadata.get("buildx.build.ref")
         if not isinstance(reference, str):
-            context = Path(settings.context).absolute()
-            reference = history.latest(self._known, self._notes, reached.builder.name, context)
+            subject = history.Subject.of(settings, reached.environment)
+            reference = history.latest(self._known, self._notes, reached.builder.name, subject)
         if reference is not None:
             followed = None if self._follower is None else self._follower.progress(reference)
             return followed or history.replay(reference, reached.environment)
@@ -156,7 +168,8 @@ class EngineRun:
         able = self.saves and may_export(settings, reached.builder)
         if able or self.foreseen or not self.saves:
             self.pull = pull_of(settings, reached, self.builder)
-        self.exports = able and not self.foreseen and should_export(settings, pulled=self.pull is not None)
+        exports = able and not self.foreseen and should_export(settings, pulled=self.pull is not None)
+        self._exports_to = reached.transport if exports else None
 
     def _launch_early(self, settings: BuildSettings, session: Session) -> Early | None:
         early = None
@@ -181,7 +194,7 @@ class EngineRun:
         self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, again: bool = False
     ) -> Running:
         builder, environment = self.builder, self.machine.environment
-        self.pull, self.exports = None, False
+        self.pull, self._exports_to = None, None
         cache_to: tuple[str, ...] = ()
         if reached is not None:
             builder, environment = reached.builder, reached.environment
@@ -203,6 +216,6 @@ class EngineRun:
         )
         running = launch(words, environment)
         if reached is not None:
-            context = Path(settings.context).absolute()
-            self._follower = Follower(self._notes, self._known, builder.name, context, reached.environment)
+            subject = history.Subject.of(settings, reached.environment)
+            self._follower = Follower(self._notes, self._known, builder.name, subject, reached.environment)
         return running

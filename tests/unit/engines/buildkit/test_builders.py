@@ -114,10 +114,25 @@ def test_a_builder_in_a_container() -> None:
         network="host",
         hostname="runner",
         status="running",
+        platform="linux/amd64",
     )
     assert parse(CONTAINER).container == "buildx_buildkit_ci0"
     assert parse(CONTAINER.replace(' network="host"', "")).network == "bridge"
     assert parse(CONTAINER.replace("Driver Options: ", "Options: ")).network == "bridge"
+
+
+@pytest.mark.parametrize(
+    ("said", "platform"),
+    [
+        ("linux/arm64, linux/arm/v7", "linux/arm64"),
+        ("linux/arm64", "linux/arm64"),
+        ("linux/arm64*, linux/amd64", ""),
+        ("", ""),
+    ],
+    ids=["several", "one", "what somebody named at its creation comes first", "none"],
+)
+def test_what_a_builder_builds_for_is_its_first_platform(said: str, platform: str) -> None:
+    assert parse(CONTAINER.replace("linux/amd64, linux/amd64/v2, linux/386", said)).platform == platform
 
 
 def test_the_daemons_own_builder_exports_a_cache_with_the_containerd_store_only() -> None:
@@ -190,7 +205,7 @@ def test_the_repository_as_docker_shows_it(reference: str, name: str) -> None:
 
 
 def test_the_daemon_that_a_builder_is_in() -> None:
-    assert docker_words(builder()) == ["docker"]
+    assert docker_words(builder()) == ["docker", "--context", "default"]
     assert docker_words(builder(endpoint="theirs")) == ["docker", "--context", "theirs"]
     assert docker_words(builder(endpoint="tcp://h:1")) == ["docker", "--host", "tcp://h:1"]
 

@@ -227,6 +227,8 @@ def test_an_export_builds_the_same_and_has_no_result_but_the_cache(stands_in: bo
         ("--tag", "X"),
         ("-t", "X"),
         ("-tX",),
+        ("-qtX",),
+        ("-qt", "X"),
         ("--push",),
         ("--push=true",),
         ("--load",),

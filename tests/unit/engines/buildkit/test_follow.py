@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from layercache_ci.engines.buildkit.follow import Follower
+from layercache_ci.engines.buildkit.history import Subject
+from layercache_ci.settings import BuildSettings
 
-CONTEXT = Path("/here/context")
+CONTEXT = "/here/context"
+SUBJECT = Subject.of(BuildSettings(context=CONTEXT), {})
 REFERENCE = "b/node0/ours"
 RAN = json.dumps(
     {
@@ -40,7 +43,7 @@ def note(folder: Path, name: str = REFERENCE) -> None:
     """As buildx does when a build begins."""
     path = folder / "refs" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"LocalPath": str(CONTEXT)}))
+    path.write_text(json.dumps({"LocalPath": CONTEXT}))
 
 
 def asked(folder: Path, times: int = 1) -> list[str]:
@@ -57,7 +60,7 @@ def asked(folder: Path, times: int = 1) -> list[str]:
 
 @contextmanager
 def following(folder: Path) -> Iterator[Follower]:
-    follower = Follower(folder / "refs", frozenset({"b/node0/old"}), "b", CONTEXT, {"PATH": f"{folder}:/usr/bin:/bin"})
+    follower = Follower(folder / "refs", frozenset({"b/node0/old"}), "b", SUBJECT, {"PATH": f"{folder}:/usr/bin:/bin"})
     try:
         yield follower
     finally:

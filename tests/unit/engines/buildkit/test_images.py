@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from layercache_ci.dockerfile.plan import BaseImage
+from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.images import Resolver, chain_id
 
 PLATFORM = "linux/amd64"
@@ -25,11 +27,21 @@ INDEX = {
     ]
 }
 RAW = "buildx imagetools inspect --builder=b --raw"
+OF_DEFAULT = "--context default image inspect"
 FORMAT = "buildx imagetools inspect --builder=b --format {{json .Image}}"
 
 
+REMOTE = Builder(name="b", driver="remote", node="b0", endpoint="unix:///s", version="v0.34.0", exports_cache=True)
+DOCKER = replace(REMOTE, driver="docker", endpoint="default")
+
+
 def resolver(
-    folder: Path, answers: Mapping[str, object], *, local_first: bool = False, pull: bool = False, known: bool = False
+    folder: Path,
+    answers: Mapping[str, object],
+    *,
+    builder: Builder = REMOTE,
+    pull: bool = False,
+    known: bool = False,
 ) -> Resolver:
     """`answers` by the words of the command; any other fails."""
     cases = "\n".join(f"'{words}') echo '{json.dumps(value)}';;" for words, value in answers.items())
@@ -40,7 +52,7 @@ def resolver(
     def remembered(reference: str) -> BaseImage | None:
         return BaseImage(reference, "remembered") if known else None
 
-    return Resolver("b", local_first, {"PATH": f"{folder}:/bin"}, remembered, pull)
+    return Resolver(builder, {"PATH": f"{folder}:/bin"}, remembered, pull)
 
 
 def test_the_image_of_one_platform_is_chosen_from_an_index(tmp_path: Path) -> None:
@@ -59,13 +71,22 @@ def test_an_image_of_one_platform_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_daemons_own_image_comes_first_unless_it_is_another_platforms_or_pull_is_asked(tmp_path: Path) -> None:
-    answers = {"image inspect name": LOCAL, f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
+    answers = {f"{OF_DEFAULT} name": LOCAL, f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
 
     def chosen(platform: str = PLATFORM, *, pull: bool = False) -> str:
-        return resolver(tmp_path, answers, local_first=True, pull=pull).resolve("name", platform).identity
+        return resolver(tmp_path, answers, builder=DOCKER, pull=pull).resolve("name", platform).identity
 
     assert chosen() == DIFF_IDS[0]
     assert chosen("linux/arm64") == chosen(pull=True) == chain_id(DIFF_IDS)
+
+
+def test_it_is_the_daemon_of_the_builder_that_is_asked(tmp_path: Path) -> None:
+    there = [{**LOCAL[0], "RootFS": {"Layers": DIFF_IDS[1:]}}]
+    answers = {f"{OF_DEFAULT} name": LOCAL, "--context other image inspect name": there}
+
+    found = resolver(tmp_path, answers, builder=replace(DOCKER, name="other", endpoint="other"))
+
+    assert found.resolve("name", PLATFORM).identity == DIFF_IDS[1]
 
 
 def test_without_a_registry_the_newest_build_knows(tmp_path: Path) -> None:

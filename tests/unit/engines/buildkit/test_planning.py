@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.dockerfile.plan import Plan, digest
+from layercache_ci.dockerfile.platform import host_platform
 from layercache_ci.engines.buildkit.planning import make_plan
 from layercache_ci.errors import InputError, PlanError
 from layercache_ci.settings import BuildSettings, Machine
@@ -26,9 +27,12 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def planned(context: Path, *options: str, environment: Mapping[str, str] | None = None, **settings: Any) -> Plan:
+def planned(
+    context: Path, *options: str, environment: Mapping[str, str] | None = None, builds_for: str = "", **settings: Any
+) -> Plan:
     machine = Machine({"HOME": str(context.parent), **(environment or {})}, 0, 1, terminal=False)
-    return make_plan(BuildSettings(context=str(context), engine_options=options, **settings), machine, Images())
+    given = BuildSettings(context=str(context), engine_options=options, **settings)
+    return make_plan(given, machine, Images(), builds_for=builds_for)
 
 
 def moved(before: Plan, after: Plan) -> str:
@@ -55,11 +59,47 @@ def test_of_hosts_only_the_names_count_and_limits_as_they_are_meant(context: Pat
 def test_what_changes_no_key_changes_nothing_and_what_nobody_knows_keeps_caches_apart(context: Path) -> None:
     before = planned(context)
     neutral = ("--tag", "x:y", "--provenance=false", "--allow", "network.host", "--load", "--label=a=b")
+    short = ("-tx:y", "-t", "x:y", "-q", "-Dq", "-qtx:y", "-o=type=docker", "-otype=oci,dest=f", "-qo", "file")
 
-    assert planned(context, *neutral) == before
-    assert planned(context, "--brand-new=option").namespace != before.namespace
+    assert planned(context, *neutral) == planned(context, *short) == before
+    for unknown in ("--brand-new=option", "-m4g", "-qm4g", "-X"):
+        assert planned(context, unknown).namespace != before.namespace, unknown
     assert planned(context, cache_version="2").namespace != before.namespace
     assert planned(context, platform="linux/arm64").namespace.startswith("buildkit-linux-arm64-")
+
+
+ARM = {"DOCKER_DEFAULT_PLATFORM": "linux/aarch64"}
+
+
+@pytest.mark.parametrize(
+    ("given", "build", "target"),
+    [
+        ({"environment": ARM}, None, "linux/arm64"),
+        ({"environment": ARM, "platform": "linux/s390x"}, None, "linux/s390x"),
+        (
+            {"environment": {"DOCKER_DEFAULT_PLATFORM": ""}, "builds_for": "linux/riscv64"},
+            "linux/riscv64",
+            "linux/riscv64",
+        ),
+        ({"builds_for": "linux/riscv64"}, "linux/riscv64", "linux/riscv64"),
+        ({"environment": ARM, "builds_for": "linux/riscv64"}, "linux/riscv64", "linux/arm64"),
+        ({"platform": "local", "builds_for": "linux/riscv64"}, "linux/riscv64", None),
+        ({}, None, None),
+    ],
+    ids=["variable", "option first", "empty", "builder", "variable before the builder", "ours", "this machine's"],
+)
+def test_the_platform_is_the_one_that_buildx_takes(
+    context: Path, given: dict[str, Any], build: str | None, target: str | None
+) -> None:
+    (context / "Dockerfile").write_text(
+        "FROM --platform=$BUILDPLATFORM image\nRUN a\nFROM image\nRUN b\nCOPY --from=0 /a /\n"
+    )
+    plan = planned(context, **given)
+
+    here, there = build or host_platform(), target or host_platform()
+    bases = [stage.base.identity for stage in plan.stages.values() if stage.base is not None]
+    assert bases == [digest("image", here), digest("image", there)]
+    assert plan.namespace.startswith(f"buildkit-{there.replace('/', '-')}-")
 
 
 def test_the_frontend_keeps_caches_apart(context: Path) -> None:
@@ -111,8 +151,19 @@ def test_the_dockerfile_is_buildkits(context: Path) -> None:
     ("options", "settings", "message"),
     [
         ((), {"platform": "linux/amd64,linux/arm64"}, "build one platform at a time"),
+        (
+            (),
+            {"environment": {"DOCKER_DEFAULT_PLATFORM": "linux/amd64,linux/arm64"}},
+            "PLATFORM linux/amd64,linux/arm64: b",
+        ),
         ((), {"file": "-"}, "write the Dockerfile into a file"),
         (("--target", "x"), {}, "--target stands behind --"),
+        (("-f", "other"), {}, "--file stands behind --"),
+        (("-fother",), {}, "--file stands behind --"),
+        (("-f=other",), {}, "--file stands behind --"),
+        (("-qfother",), {}, "--file stands behind --"),
+        (("--tag", "x", "-Df", "other"), {}, "--file stands behind --"),
+        (("--print=outline",), {}, "--print builds nothing"),
         ((), {"build_args": {"SOURCE_DATE_EPOCH": "stage"}}, "write seconds"),
     ],
 )

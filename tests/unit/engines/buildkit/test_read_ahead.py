@@ -94,6 +94,15 @@ def test_of_the_newest_record_what_may_be_the_same(plan: Plan) -> None:
         (BuildSettings(context=".", outputs=("type=image", "type=oci,dest=x")), "remote", False, False, True),
         (BuildSettings(context=".", engine_options=("--push",)), "remote", False, True, False),
         (BuildSettings(context=".", engine_options=("--output=out",)), "remote", False, False, True),
+        (BuildSettings(context=".", engine_options=("-o", "type=registry")), "remote", False, True, False),
+        (BuildSettings(context=".", engine_options=("-otype=registry",)), "remote", False, True, False),
+        (BuildSettings(context=".", engine_options=("-qo=type=image,push=true",)), "remote", False, True, False),
+        (BuildSettings(context=".", engine_options=("--output=type=image,push=true",)), "remote", False, True, False),
+        (BuildSettings(context=".", engine_options=("--output", "type=image")), "remote", False, False, False),
+        (BuildSettings(context=".", engine_options=("-t", "--push")), "remote", False, False, False),
+        (BuildSettings(context=".", engine_options=("--push=true",)), "remote", False, True, False),
+        (BuildSettings(context=".", engine_options=("--push", "--push=false")), "remote", False, False, False),
+        (BuildSettings(context=".", engine_options=("--load",)), "remote", False, False, True),
     ],
 )
 def test_the_result(settings: BuildSettings, driver: str, *, stands_in: bool, pushed: bool, files: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
 from collections.abc import Callable
@@ -14,12 +15,14 @@ import pytest
 
 from layercache_ci.aside import aside
 from layercache_ci.engines.buildkit import run as run_module
+from layercache_ci.engines.buildkit.build import prepare
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
+from layercache_ci.engines.buildkit.transport import Exported
 from layercache_ci.settings import BuildSettings, Machine
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, until
 
 SETTINGS = BuildSettings(context="/nowhere")
 BUILDER = Builder(name="b", driver="remote", node="n", endpoint="unix:///s", version="v0.34.0", exports_cache=True)
@@ -37,6 +40,9 @@ class Transport:
         return ("type=registry,ref=promised",)
 
     def decline(self) -> None: ...
+
+    def exported(self, number: int) -> Exported:
+        return Exported(f"manifest {number}".encode(), b"")
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"asked for {name}")
@@ -189,6 +195,28 @@ def test_the_engine_starts_early_where_there_will_be_a_plan(
     (asked,) = builds_in(tmp_path)
     assert run.exports == planned
     assert (CACHE_TO in asked, "--cache-from=type=registry,ref=promised" in asked) == (planned, planned)
+
+
+def test_what_the_engine_exported_is_ours_though_the_plan_was_given_up(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    """Once it is at work, it is told nothing else: what it writes of our cache is not the user's to see."""
+    theirs = tmp_path / "theirs.json"
+    settings = replace(SETTINGS, metadata_file=theirs, store=f"local:{tmp_path}/store")
+    build = prepare(settings, machine, BUILDER)
+    run = build._run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start_early(settings, Begun(reached))  # type: ignore[arg-type]
+    run.admit()
+    until(lambda: run._unfollowed is not None)
+    build.abandon("no plan")
+    assert build.run(None) == 0
+    digest = Transport().exported(0).digest
+    (tmp_path / "metadata.json").write_text(json.dumps({"image.name": "a", "cache.manifest": {"digest": digest}}))
+
+    build.finish()
+
+    assert json.loads(theirs.read_text()) == {"image.name": "a"}
+    run.stop()
 
 
 class Booting(Begun):
