@@ -137,9 +137,10 @@ def test_what_is_outside_the_workspace_is_read_and_written_there(machine: Machin
     for name in files.values():
         Path(name).write_text("")
     given = {
-        "GITHUB_WORKSPACE": str(machine.workspace()), "RUNNER_TEMP": str(temp), "RUNNER_TOOL_CACHE": str(temp / "tools"),
-        "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_NETWORK": "host", "INPUT_CONTEXT": f"{there}/context",
-        "INPUT_FILE": f"{there}/Dockerfile", "INPUT_SECRET-FILES": f"key={there}/key",
+        "GITHUB_WORKSPACE": str(machine.workspace()), "RUNNER_TEMP": str(temp),
+        "RUNNER_TOOL_CACHE": str(temp / "tools"), "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_NETWORK": "host",
+        "INPUT_CONTEXT": f"{there}/context", "INPUT_FILE": f"{there}/Dockerfile",
+        "INPUT_SECRET-FILES": f"key={there}/key",
         "INPUT_OUTPUTS": f'type=local,"dest={there}/new/out"', **files,
     }  # fmt: skip
     ran = machine.run(node, machine.folder / "action/launcher/main.js", **given)

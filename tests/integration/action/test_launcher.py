@@ -449,6 +449,12 @@ def test_in_the_image_all_is_of_the_actions_version(bare: Site) -> None:
     assert f"PYTHONPATH={bare.action}:/opt/layercache/packages" in options(bare, "env")
 
 
+def test_inputs_come_into_the_image_by_a_docker_that_is_a_script(bare: Site) -> None:
+    """A shell may hand on no name that it could not have itself."""
+    assert bare.run(**without_python(bare), **{"INPUT_BUILD-ARGS": "A=1"}).code == 0
+    assert {"INPUT_BUILD-ARGS", "INPUT_BUILD_ARGS"} <= options(bare, "env")
+
+
 def test_an_action_that_is_the_checkout_is_one_volume(bare: Site) -> None:
     assert bare.run(**{**without_python(bare), "GITHUB_WORKSPACE": str(bare.action)}).code == 0
     assert volumes(bare)[str(bare.action)]
@@ -470,9 +476,9 @@ def test_what_inputs_name_elsewhere_is_in_the_image_too(bare: Site, tmp_path_fac
     """What is read can't be written. What is not there is not given: the engine says so."""
     given = {**without_python(bare), "GITHUB_STATE": ""}
     there = tmp_path_factory.mktemp("there")
-    for name in ("out", "context", "certificates", "a,\"b\":c"):
+    for name in ("out", "context", "certificates", 'a,"b":c'):
         (there / name).mkdir()
-    for name in ("Dockerfile", "Dockerfile.dockerignore", "key", "other", "a,\"b\":c/secret", "inputs.yml"):
+    for name in ("Dockerfile", "Dockerfile.dockerignore", "key", "other", 'a,"b":c/secret', "inputs.yml"):
         (there / name).write_text("")
     agent = socket.socket(socket.AF_UNIX)
     agent.bind(str(there / "agent"))
@@ -606,7 +612,8 @@ def test_where_s3_is_wanted_a_python_with_pip_comes_first_and_then_the_image(
     assert "running in layercache-action:" in bare.run(**given).log
     # the image can't be given that
     hidden = bare.run(**given, INPUT_OUTPUTS="type=oci,dest=/usr/app.tar", RUNNER_TOOL_CACHE=str(bare.folder / "new"))
-    assert (hidden.code, [line[:42] for line in warnings(hidden)]) == (0, ["::warning::layercache: S3 is not used, and"])
+    (warning,) = warnings(hidden)
+    assert (hidden.code, "S3 is not used" in warning) == (0, True)
     assert bare.run(**{**given, "INPUT_STORE": "github"}).code == 0
     assert bare.told["python"] == str(pipless)
 
@@ -690,7 +697,7 @@ REGISTERED: Final = {"add-mask", "debug", "error", "notice", "set-output", "stop
 
 
 def obeyed(log: str) -> list[tuple[str, str]]:
-    """The commands that the runner obeys in a log, by its ActionCommandManager and both parsers of its ActionCommand."""
+    """The commands in a log that the runner obeys, by its ActionCommandManager and both parsers of ActionCommand."""
     found, known = [], set(REGISTERED)
     token = None
     for line in re.split(r"\r\n|\r|\n", log):
@@ -832,7 +839,8 @@ def test_elsewhere_a_secret_of_several_lines_is_on_no_command_line(bare: Site) -
             True,
             {"CONTEXT": "{{defaultContext}}:sub", "FILE": "D", "GITHUB-TOKEN": "t"},
             [
-                "--file=D", "--secret=id=GIT_AUTH_TOKEN.github.com,env=LAYERCACHE_SECRET_0",
+                "--file=D",
+                "--secret=id=GIT_AUTH_TOKEN.github.com,env=LAYERCACHE_SECRET_0",
                 "https://github.com/o/r.git#f00:sub",
             ],
         ),
