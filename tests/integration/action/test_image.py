@@ -200,6 +200,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
 def test_a_plugin_takes_its_settings_and_prints_no_commands(machine: Machine) -> None:
     workspace = machine.workspace()
     machine.engine.run("build", "--network=host", "--quiet", "--tag=plugin", machine.folder / "action")
+    machine.engine.run("buildx", "prune", "--all", "--force")  # of another test's build of the same
     settings = {
         "CI": "woodpecker", "CI_COMMIT_REF": "refs/heads/main", "PLUGIN_STORE": "local:/src/.cache",
         "PLUGIN_CONTEXT": ".", "PLUGIN_NETWORK": "host", "PLUGIN_SECRETS": "token=hush-hush", "PLUGIN_TAGS": "app:2",
