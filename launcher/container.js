@@ -41,7 +41,7 @@ async function runInContainer(stage, tag, environment) {
   }
   say(`no Python 3.11 or newer with pip is on this runner: running in ${tag}`);
   // a container ends with its first process: what would be saved while later steps run is saved before
-  const given = { ...environment, HOME: home(environment), INPUT_WAIT: "true" };
+  const given = forShells({ ...environment, HOME: home(environment), INPUT_WAIT: "true" });
   const names = Object.keys(given).filter((name) => !OF_THE_MACHINE.test(name));
   const options = [
     "--rm",
@@ -56,6 +56,12 @@ async function runInContainer(stage, tag, environment) {
     "--entrypoint=python3",
   ];
   return run(docker, ["run", ...options, tag, path.join(ACTION, "entrypoint.py"), stage], given);
+}
+
+/** With the inputs under names that a shell hands on, too (inputs.py): podman's docker command is a script of sh. */
+function forShells(environment) {
+  const inputs = Object.entries(environment).filter(([name]) => name.startsWith("INPUT_"));
+  return { ...Object.fromEntries(inputs.map(([name, value]) => [name.replaceAll("-", "_"), value])), ...environment };
 }
 
 /**
@@ -96,12 +102,12 @@ function volumes(docker, environment) {
   const more = named(environment, home(environment), own ? [...folders, ...own.volumes] : folders);
   if (own) {
     const held = (place) => own.volumes.some((volume) => isIn(place, volume));
-    return { options: [`--volumes-from=${own.id}`], whole: [ACTION, ...folders, ...more.map(({ place }) => place)].every(held) };
+    const places = [ACTION, ...folders, ...more.map(({ place }) => place)];
+    return { options: [`--volumes-from=${own.id}`], whole: places.every(held) };
   }
-  const others = folders.filter((place) => place !== ACTION);
+  const others = folders.filter((place) => place !== ACTION).map((place) => bind(place, false));
   const action = bind(ACTION, others.length === folders.length);
-  const options = [action, ...others.map((place) => bind(place, false)), ...more.map((each) => bind(each.place, each.readonly))];
-  return { options, whole: true };
+  return { options: [action, ...others, ...more.map((each) => bind(each.place, each.readonly))], whole: true };
 }
 
 /** The option for a place of any name: it is read as CSV. */

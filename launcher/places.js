@@ -52,7 +52,7 @@ function written(list) {
 function read(input, list, environment) {
   const behind = (name) => list(name).map((value) => [name, value.replace(/^[^=]*=/, "")]);
   const [context, file] = [input("context"), input("file")];
-  const sources = list("cache-from").flatMap((value) => fields(value, "cache-from")).filter((each) => /^src=/.test(each));
+  const fieldsFrom = list("cache-from").flatMap((value) => fields(value, "cache-from"));
   const keys = behind("ssh").filter(([, value]) => path.isAbsolute(value));
   const agent = list("ssh").some((value) => !value.includes("=")) || /^(ssh:\/\/|git@)/.test(context);
   const found = [
@@ -64,7 +64,7 @@ function read(input, list, environment) {
     ...behind("secret-files"),
     ...behind("build-contexts").map(([name, value]) => [name, value.replace(/^oci-layout:\/\/([^@:]*).*$/, "$1")]),
     ...keys.flatMap(([name, value]) => value.split(",").map((each) => [name, each])),
-    ...sources.map((source) => ["cache-from", source.slice("src=".length)]),
+    ...fieldsFrom.filter((each) => /^src=/.test(each)).map((each) => ["cache-from", each.slice("src=".length)]),
     ["ssh", agent && environment.SSH_AUTH_SOCK],
   ];
   return found.filter(([, value]) => value).map(([name, value]) => ({ name, file: value, writes: false }));
@@ -82,7 +82,8 @@ function at(file, writes) {
 function fits(place) {
   if (ABOVE.includes(place)) return false;
   const kind = fs.statSync(place);
-  return kind.isSocket() || (kind.isFile() && place.startsWith("/etc/")) || OPEN.test(place) || !OF_THE_IMAGE.test(place);
+  const alone = kind.isSocket() || (kind.isFile() && place.startsWith("/etc/"));
+  return alone || OPEN.test(place) || !OF_THE_IMAGE.test(place);
 }
 
 function isIn(place, folder) {

@@ -63,7 +63,8 @@ function runEntrypoint(stage, python, folder, environment) {
  */
 function run(program, parameters, environment, listen) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, parameters, { env: environment, stdio: listen ? ["inherit", "pipe", "pipe"] : "inherit" });
+    const stdio = listen ? ["inherit", "pipe", "pipe"] : "inherit";
+    const child = spawn(program, parameters, { env: environment, stdio });
     // the runner's cancelling reaches node alone
     for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
     listen?.(child);

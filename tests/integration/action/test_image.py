@@ -137,9 +137,10 @@ def test_what_is_outside_the_workspace_is_read_and_written_there(machine: Machin
     for name in files.values():
         Path(name).write_text("")
     given = {
-        "GITHUB_WORKSPACE": str(machine.workspace()), "RUNNER_TEMP": str(temp), "RUNNER_TOOL_CACHE": str(temp / "tools"),
-        "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_NETWORK": "host", "INPUT_CONTEXT": f"{there}/context",
-        "INPUT_FILE": f"{there}/Dockerfile", "INPUT_SECRET-FILES": f"key={there}/key",
+        "GITHUB_WORKSPACE": str(machine.workspace()), "RUNNER_TEMP": str(temp),
+        "RUNNER_TOOL_CACHE": str(temp / "tools"), "INPUT_STORE": f"local:{temp / 'store'}", "INPUT_NETWORK": "host",
+        "INPUT_CONTEXT": f"{there}/context", "INPUT_FILE": f"{there}/Dockerfile",
+        "INPUT_SECRET-FILES": f"key={there}/key",
         "INPUT_OUTPUTS": f'type=local,"dest={there}/new/out"', **files,
     }  # fmt: skip
     ran = machine.run(node, machine.folder / "action/launcher/main.js", **given)
@@ -199,6 +200,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
 def test_a_plugin_takes_its_settings_and_prints_no_commands(machine: Machine) -> None:
     workspace = machine.workspace()
     machine.engine.run("build", "--network=host", "--quiet", "--tag=plugin", machine.folder / "action")
+    machine.engine.run("buildx", "prune", "--all", "--force")  # of another test's build of the same
     settings = {
         "CI": "woodpecker", "CI_COMMIT_REF": "refs/heads/main", "PLUGIN_STORE": "local:/src/.cache",
         "PLUGIN_CONTEXT": ".", "PLUGIN_NETWORK": "host", "PLUGIN_SECRETS": "token=hush-hush", "PLUGIN_TAGS": "app:2",
