@@ -46,7 +46,7 @@ lint: .venv/.stamp
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck tests/lab/venv tests/lab/in-root tests/e2e/action/empty-engine .ci/run
+	.venv/bin/shellcheck tests/lab/venv tests/lab/in-root tests/lab/own-blobs tests/e2e/action/empty-engine .ci/run
 	$(python) -m tests.lab.install linters
 	actionlint -shellcheck .venv/bin/shellcheck
 	.venv/bin/zizmor --quiet --offline .

@@ -240,6 +240,24 @@ def test_a_tarball_for_a_daemon_of_which_it_is_not_sure(
     assert [line.split()[0] for line in left.shown] == list(NAMES)
 
 
+def test_a_tarball_has_gzip_whatever_the_store_has(lab: Lab, make_engine: MakeEngine, tmp_path: Path) -> None:
+    """An old daemon, which gets one, can't read what was restored."""
+    bench = Bench(lab, make_engine, "container-host", tmp_path)
+    folder = context(bench, LABELLED, file="1")
+    store = ("--store", f"local:{bench.store}")
+    bench.engine().build(*store, "--network", "host", "--output", "type=cacheonly", folder)
+    made = bench.engine()
+    with relayed(made, refused("GET /info")) as engine:
+        left = load(engine, *store, "--load", folder)
+    archive, metadata = made.folder / "image.tar", made.folder / "archive.json"
+    gzip = f"type=docker,dest={archive},compression=gzip,force-compression=true"
+    made.plain("--network", "host", "--output", gzip, "--metadata-file", metadata, folder)
+
+    assert TARBALL in left.said
+    assert (outcomes(left.report), left.report["warnings"]) == ("hhh", [])
+    assert left.metadata["containerimage.digest"] == json.loads(metadata.read_text())["containerimage.digest"]
+
+
 @pytest.mark.parametrize("mode", [READS, ()], ids=["reads", "saves"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_that_is_asked_for_while_the_daemon_pulls(

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from layercache_ci.aside import aside
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import BaseImage, Plan
 from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder
+from layercache_ci.engines.buildkit.cachemanifest import RawDescriptor
 from layercache_ci.engines.buildkit.daemon_images import demand_the_same
 from layercache_ci.engines.buildkit.delivery import deliver
 from layercache_ci.engines.buildkit.export import Export
 from layercache_ci.engines.buildkit.exporter import Exporter
+from layercache_ci.engines.buildkit.forms import Form, in_gzip, restored_of, zstd_keys
 from layercache_ci.engines.buildkit.images import Resolver
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, may_pull
 from layercache_ci.engines.buildkit.metadata import as_asked
@@ -44,6 +46,11 @@ from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store, StoreChoice
+
+MAYBE_ZSTD: Final = (
+    "the image leaves the builder with the layers that were restored in zstd as they are, which Docker before 23 can't "
+    "read: it has too many for this builder to have them in gzip besides; name a compression in its output to decide"
+)
 
 
 @dataclass(slots=True)
@@ -197,7 +204,10 @@ class Build:
 
     def _read_ahead(self, plan: Plan, reached: Reached) -> None:
         stands_in = reached.builder.name != self.builder.name
-        files = needs_files(self.settings, driver=reached.builder.driver, stands_in=stands_in)
+        driver, zstd = reached.builder.driver, restored_of(plan, self.selection).zstd
+        files = needs_files(self.settings, driver=driver, stands_in=stands_in)
+        # what leaves the builder is made gzip
+        files |= zstd and in_gzip(self.settings, driver=driver, stands_in=stands_in) != self.settings
         self.selection.ahead = read_ahead(plan, self.selection, self._predictions, files=files)
 
     def _demand_images(self, plan: Plan, reached: Reached) -> None:
@@ -229,6 +239,7 @@ class Build:
     def _predict(self, plan: Plan) -> None:
         self._predictions = predict(plan, self.selection.depths, self.selection.offered)
         self._run.foreseen = self._all_foreseen()
+        self._run.restored = restored_of(plan, self.selection)
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. A build that failed after it asked for
@@ -237,6 +248,8 @@ class Build:
             raise EngineError(self._lost)
         running = self._run.start(self.settings, self._reached, self._cache_from)
         code = ended = running.follow(on_line=None, sink=sink)
+        if self._run.told is not None and self._run.told.long:
+            self.warnings.append(MAYBE_ZSTD)
         pull = self._run.pull
         if pull is not None and not running.interrupted:
             code, ended = self._deliver(pull, running, code, sink)
@@ -309,6 +322,7 @@ class Build:
             self._cache_from,
             session.folder,
             stands_in=stands_in,
+            form=self._run.form(self.settings, reached),
             given_up=self._closed.is_set,
         )
 
@@ -377,11 +391,22 @@ class Build:
         if self._seen is None:
             return frozenset()
         depths, chains = self.selection.depths, {index: plan.chain(index) for index in plan.stages}
-        return frozenset(
+        held = frozenset(
             index
             for index, chain in chains.items()
             if depths.get(index, 0) == len(chain) and all(results.get(key) != "miss" for key in chain)
         )
+        converted = self._converted(plan)
+        # the export has all that it holds in gzip: what else is in zstd goes along, where there is one
+        return held - converted.keys() if plan.target in converted or held != frozenset(plan.stages) else held
+
+    def _converted(self, plan: Plan) -> dict[int, tuple[str, ...]]:
+        """By stage, the keys of what was restored in zstd and is to be kept in gzip from now on, as the image was
+        pushed."""
+        if self._run.told is None or not self._run.told.forced or not is_pushed(self.settings):
+            return {}
+        found = {index: zstd_keys(plan, index, self.selection) for index in plan.stages}
+        return {index: keys for index, keys in found.items() if keys}
 
     def _save(
         self,
@@ -408,10 +433,38 @@ class Build:
             exports = [exporter.whole()] if whole else exporter.parts(plan, finished)
         missed = frozenset(key for key, result in results.items() if result == "miss")
         seconds = {key: round(step.seconds, 3) for key, step in seen.items() if step.seconds is not None}
-        pushed = is_pushed(self.settings)
-        saver = Saver(plan, self.store, reached.transport, self.machine.cpus, seconds, pushed=pushed, held=held)
+        as_it_is = is_pushed(self.settings) or exporter.form is Form.GZIP
+        known = self._known(plan, exports) if exporter.form is Form.ONLY_GZIP else self.selection.known
+        saver = Saver(
+            plan,
+            self.store,
+            reached.transport,
+            self.machine.cpus,
+            seconds,
+            as_it_is=as_it_is,
+            one_form=exporter.form is Form.ONLY_GZIP,
+            held=held,
+            known=known,
+        )
         # what was built anew though it was held is better than what was held
-        return saver.save(exports, missed if self.settings.no_cache else missed & self.selection.links.keys())
+        superseded = missed if self.settings.no_cache else missed & self.selection.links.keys()
+        return saver.save(exports, superseded.union(*self._converted(plan).values()))
+
+    def _known(self, plan: Plan, exports: Sequence[Export]) -> Mapping[str, RawDescriptor]:
+        """Layers of the store, by which it is known what was exported in another form than the builder has them: what
+        was offered, and what a build before this one has saved meanwhile."""
+        known = self.selection.known
+        named = {
+            blob
+            for export in exports
+            for chains in export.provenance.layers.values()
+            for chain in chains
+            for blob in chain
+            if blob not in export.descriptors
+        }
+        if not named <= known.keys():
+            known |= select(plan, look_up(plan, self.store), self.store).known
+        return known
 
     def close(self) -> None:
         """Take away what only the build needed."""

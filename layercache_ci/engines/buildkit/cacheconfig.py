@@ -8,7 +8,7 @@ A record without results only links others.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Final, Self
@@ -106,6 +106,11 @@ class CacheConfig:
     def results(self, record: int) -> tuple[tuple[str, ...], ...]:
         """The layer chains of a record's results."""
         return tuple(self.chain(result) for result in self.records[record].results)
+
+    def renamed(self, names: Mapping[str, str]) -> CacheConfig:
+        """With blobs under other digests, where `names` has any."""
+        layers = tuple(replace(layer, blob=names.get(layer.blob, layer.blob)) for layer in self.layers)
+        return replace(self, layers=layers) if names else self
 
     def blobs(self) -> tuple[str, ...]:
         """Every blob once, in the order of the layers."""

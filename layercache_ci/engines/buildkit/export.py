@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from layercache_ci.engines.buildkit.cachemanifest import RawDescriptor, descript
 from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress, SeenStep
 from layercache_ci.engines.buildkit.provenance import Provenance
+from layercache_ci.engines.buildkit.records import diff_id
 from layercache_ci.engines.buildkit.transport import Exported
 from layercache_ci.errors import CacheError
 
@@ -119,6 +120,26 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
         if not piece:
             yield rest.decode("utf-8", "replace")
             return
+
+
+def in_one_form(export: Export, known: Mapping[str, RawDescriptor]) -> Export:
+    """The export with one blob for each tar, that of the longest result where there are several, and the provenance in
+    the same words: that names each layer by the blob that was made first, which is not the one that was exported. What
+    its tar is, `known` says by its digest. Raises CacheError where a layer has no diff ID."""
+    results = [chain for index in range(len(export.config.records)) for chain in export.config.results(index)]
+    results.sort(key=len, reverse=True)
+    blobs = (blob for chain in (*results, export.descriptors) for blob in chain if blob in export.descriptors)
+    by_tar: dict[str, str] = {}
+    for blob in blobs:
+        by_tar.setdefault(diff_id(export.descriptors[blob]), blob)
+    tars = {blob: diff_id(raw) for blob, raw in {**known, **export.descriptors}.items()}
+    names = {blob: by_tar[tar] for blob, tar in tars.items() if by_tar.get(tar, blob) != blob}
+    return replace(
+        export,
+        config=export.config.renamed(names),
+        descriptors={blob: raw for blob, raw in export.descriptors.items() if blob not in names},
+        provenance=export.provenance.renamed(names),
+    )
 
 
 def read_export(exported: Exported, metadata: Path, steps: tuple[SeenStep, ...]) -> Export:

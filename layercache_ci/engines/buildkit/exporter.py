@@ -15,6 +15,7 @@ from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.command import export_words
 from layercache_ci.engines.buildkit.export import Export, read_export, solve
+from layercache_ci.engines.buildkit.forms import Form
 from layercache_ci.engines.buildkit.progress import SeenStep
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.truncated import truncated
@@ -62,6 +63,7 @@ class Exporter:
     cache_from: tuple[str, ...]
     folder: Path
     stands_in: bool
+    form: Form = Form.ZSTD
     given_up: Callable[[], bool] = lambda: False
     """Whether nobody waits for an export any more."""
 
@@ -100,7 +102,7 @@ class Exporter:
             builder=self.reached.builder.name,
             environment=self.reached.environment,
             cache_from=self.cache_from,
-            cache_to=self.reached.transport.cache_to(number),
+            cache_to=self.reached.transport.cache_to(number, self.form),
             metadata=metadata,
             stands_in=self.stands_in,
         )

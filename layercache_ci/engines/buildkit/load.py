@@ -16,6 +16,7 @@ from typing import Final
 from layercache_ci.dockerfile.platform import host_platform
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.dockerd import Dockerd, split
+from layercache_ci.engines.buildkit.forms import Form
 from layercache_ci.engines.buildkit.result import fields_of
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.errors import CacheError
@@ -57,11 +58,11 @@ class Pull:
     pulled: str
     tags: tuple[str, ...]
 
-    @property
-    def output(self) -> str:
-        """What `--output` takes."""
+    def output(self, form: Form) -> str:
+        """What `--output` takes, where the cache is exported in this form."""
         insecure = "" if self.pushed.startswith("127.") else ",registry.insecure=true"
-        return f"type=image,name={self.pushed}:latest,{FIELDS}{'' if self.daemon.containerd else UNSEEN}{insecure}"
+        unseen = UNSEEN if form is Form.ZSTD and not self.daemon.containerd else ""
+        return f"type=image,name={self.pushed}:latest,{FIELDS}{unseen}{insecure}"
 
     def bring(self, metadata: Path | None, iidfile: Path | None = None) -> None:
         """Pull what was built and give it its names, and leave of ours nothing, in the daemon and in what buildx wrote

@@ -9,7 +9,7 @@ so a build without an export of its own has none for steps that ran.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from layercache_ci.engines.buildkit.cacheconfig import CacheConfig
@@ -81,6 +81,14 @@ class Provenance:
             for key, predicate in _object(value).items()
             if key == METADATA_KEY or key.startswith(f"{METADATA_KEY}/")
         }
+
+    def renamed(self, names: Mapping[str, str]) -> Provenance:
+        """With layers under other digests, where `names` has any."""
+        layers = {
+            step: tuple(tuple(names.get(blob, blob) for blob in chain) for chain in chains)
+            for step, chains in self.layers.items()
+        }
+        return replace(self, layers=layers) if names else self
 
     def steps_at(self, line: int, *, source: int = 0) -> tuple[str, ...]:
         """The steps of the instruction that has this line."""

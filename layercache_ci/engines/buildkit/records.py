@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Final
 
 from layercache_ci.dockerfile.plan import BaseImage
@@ -18,6 +19,8 @@ CONFIG: Final = "config"
 """In the first link's `engine`: the stage's cache config as JSON."""
 DESCRIPTORS: Final = "descriptors"
 """There too: by digest, the OCI descriptor of each blob that the config names, annotations included."""
+FORMS: Final = "forms"
+"""There too: by the digest that a blob had in the builder, that of the blob which the store has of the same tar."""
 RECORDS: Final = "records"
 """In a step's `engine`: the indices of its records in that config."""
 BASE: Final = "base"
@@ -28,13 +31,23 @@ DIFF_ID: Final = "containerd.io/uncompressed"
 
 
 def first_engine(
-    config: CacheConfig, descriptors: Mapping[str, RawDescriptor], base: BaseImage | None
+    config: CacheConfig,
+    descriptors: Mapping[str, RawDescriptor],
+    base: BaseImage | None,
+    forms: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, object]:
     """The `engine` of a chain's first link."""
     # the order of the environment counts, and a record's mappings are sorted
     image = {} if base is None else {BASE: asdict(replace(base, note="")) | {ORDERED: list(base.environment.items())}}
     named = {blob: dict(descriptors[blob]) for blob in config.blobs() if blob in descriptors}
-    return {CONFIG: config.to_json(), DESCRIPTORS: named, **image}
+    others = {other: blob for other, blob in sorted(forms.items()) if blob in named}
+    return {CONFIG: config.to_json(), DESCRIPTORS: named, **({FORMS: others} if others else {}), **image}
+
+
+def forms_of(record: StepRecord) -> dict[str, str]:
+    """The digests that blobs of the store had in a builder, each with that of the store's."""
+    forms = record.chain[0].engine.get(FORMS)
+    return {str(other): str(blob) for other, blob in forms.items()} if isinstance(forms, Mapping) else {}
 
 
 def base_of(first: Step) -> BaseImage | None:

@@ -11,7 +11,7 @@ from layercache_ci.dockerfile.plan import EXPLAINING, Plan, PlannedStep
 from layercache_ci.engines.buildkit.cacheconfig import CacheConfig
 from layercache_ci.engines.buildkit.cachemanifest import RawDescriptor, fit
 from layercache_ci.engines.buildkit.cachemerge import unite, without_blobs
-from layercache_ci.engines.buildkit.records import config_of, descriptor
+from layercache_ci.engines.buildkit.records import config_of, descriptor, forms_of
 from layercache_ci.engines.lookup import Lookup
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Descriptor
@@ -34,6 +34,13 @@ class Selection:
     warnings: list[str] = field(default_factory=list)
     ahead: frozenset[str] = frozenset()
     """Digests of the blobs that the engine is going to read, as far as that can be foreseen."""
+
+    @property
+    def known(self) -> dict[str, RawDescriptor]:
+        """By the digests that a builder may have of them, what the store has."""
+        forms = {other: blob for record in self.records for other, blob in forms_of(record).items()}
+        others = {other: self.descriptors[blob] for other, blob in forms.items() if blob in self.descriptors}
+        return {**others, **self.descriptors}
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:

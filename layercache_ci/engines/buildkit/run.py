@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,17 @@ from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.command import build_words
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.follow import Follower
+from layercache_ci.engines.buildkit.forms import (
+    Form,
+    Held,
+    Notes,
+    Restored,
+    Told,
+    held_after,
+    in_gzip,
+    keeps_notes,
+    tell,
+)
 from layercache_ci.engines.buildkit.load import Pull, pull_of
 from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress
@@ -50,6 +61,10 @@ class EngineRun:
     """Whether what is built is to be saved."""
     foreseen: bool = False
     """Whether nothing will be built, as far as we know."""
+    restored: Restored | None = None
+    """What is restored of the target, as soon as that is known."""
+    told: Told | None = None
+    """How the engine that was started last was told to compress; None where it builds without us."""
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
@@ -64,6 +79,8 @@ class EngineRun:
     _follower: Follower | None = None
     _exports_to: Transport | None = None
     """As its first export; kept here since who plans may give up what the engine at work was told."""
+    _held: Held = Held.NOTHING
+    """What the builder may have had of our doing before."""
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
@@ -136,6 +153,10 @@ class EngineRun:
             raise CacheError("buildx has no note of the build")
         return None
 
+    def form(self, settings: BuildSettings, reached: Reached) -> Form:
+        """Of an export beside that of the engine itself: an engine that was started early could not yet know."""
+        return self._tell(settings, reached).export
+
     def failed_export(self, settings: BuildSettings, reached: Reached) -> str | None:
         """Why what was built could not be exported; None where it was not even built. Raises CacheError."""
         progress = self.look_back(settings, reached, ended_well=False)
@@ -171,13 +192,34 @@ class EngineRun:
         exports = able and not self.foreseen and should_export(settings, pulled=self.pull is not None)
         self._exports_to = reached.transport if exports else None
 
+    def _tell(self, settings: BuildSettings, reached: Reached) -> Told:
+        """How the engine is told to compress. What that leaves in the builder is noted."""
+        builder = reached.builder
+        stands_in = self.pull is None and builder.name != self.builder.name
+        result = settings if self.pull is None else replace(settings, outputs=(), load=False)
+        near = reached.access is not None
+        told = tell(result, builder, self._held, self.restored, stands_in=stands_in, near=near)
+        Notes.of(self.machine, builder).write(held_after(told, self._held))
+        return replace(told, settings=told.settings if self.pull is None else settings)
+
+    def _pushed(self) -> str | None:
+        return None if self.pull is None or self.told is None else self.pull.output(self.told.export)
+
+    def _may_start_early(self, settings: BuildSettings, reached: Reached) -> bool:
+        """Whether nothing that the engine is told depends on what is restored."""
+        driver = reached.builder.driver
+        if in_gzip(settings, driver=driver, stands_in=False) == settings:
+            return True
+        along = self.saves and may_export(settings, reached.builder) and should_export(settings, pulled=False)
+        return keeps_notes(reached.builder) and not along
+
     def _launch_early(self, settings: BuildSettings, session: Session) -> Early | None:
         early = None
         with suppress(Exception):
             reached = session.reached()
             cache_from = reached.transport.promise() if reached.builder == self.builder else ()
             self._decided.wait()
-            if cache_from and self._admitted:
+            if cache_from and self._admitted and self._may_start_early(settings, reached):
                 with self._launching:
                     if not self._stopped:
                         self._unfollowed = self._run(settings, reached, cache_from)
@@ -194,15 +236,18 @@ class EngineRun:
         self, settings: BuildSettings, reached: Reached | None, cache_from: tuple[str, ...], *, again: bool = False
     ) -> Running:
         builder, environment = self.builder, self.machine.environment
-        self.pull, self._exports_to = None, None
+        self.pull, self.told, self._exports_to = None, None, None
         cache_to: tuple[str, ...] = ()
         if reached is not None:
             builder, environment = reached.builder, reached.environment
             if not again:
                 self._decide(settings, reached)
+            self._held = Notes.of(self.machine, builder).read()
+            self.told = self._tell(settings, reached)
+            settings = self.told.settings
             if self.exports:
                 environment = {**environment, **ALL_OF_IT}
-                cache_to = (f"{reached.transport.cache_to(0)},ignore-error=true",)
+                cache_to = (f"{reached.transport.cache_to(0, self.told.export)},ignore-error=true",)
         words = build_words(
             settings,
             builder=builder.name,
@@ -212,7 +257,7 @@ class EngineRun:
             metadata=self.metadata_file,
             stands_in=builder.name != self.builder.name,
             attests=builder.attests,
-            pushed=None if self.pull is None else self.pull.output,
+            pushed=self._pushed(),
         )
         running = launch(words, environment)
         if reached is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from layercache_ci import __version__
@@ -11,7 +11,7 @@ from layercache_ci.dockerfile.flags import flag_values
 from layercache_ci.dockerfile.plan import Plan, PlannedStep
 from layercache_ci.engines.buildkit.cacheconfig import CacheConfig
 from layercache_ci.engines.buildkit.cachemanifest import RawDescriptor
-from layercache_ci.engines.buildkit.export import Export
+from layercache_ci.engines.buildkit.export import Export, in_one_form
 from layercache_ci.engines.buildkit.provenance import records_of
 from layercache_ci.engines.buildkit.records import RECORDS, descriptor, diff_id, first_engine
 from layercache_ci.engines.buildkit.ship import ship
@@ -56,24 +56,31 @@ class _Stage:
 
     export: Export
     links: tuple[tuple[PlannedStep, Share], ...]
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """What the store has in place of what was exported."""
 
 
 @dataclass(slots=True)
 class Saver:
-    """Saves one build. `seconds` are those that steps took, by key; `pushed` says whether its image went to a
-    registry. The stages in `held` are in the store as they are."""
+    """Saves one build. `seconds` are those that steps took, by key; `as_it_is` says whether the store is to have the
+    layers as the engine has them, and `one_form` that the export forced them all into one. The stages in `held` are in
+    the store as they are, and so are the layers in `known`, which the engine may have under those digests."""
 
     plan: Plan
     store: Store
     transport: Transport
     workers: int
     seconds: Mapping[str, float]
-    pushed: bool = False
+    as_it_is: bool = False
+    one_form: bool = False
     held: Collection[int] = ()
+    known: Mapping[str, RawDescriptor] = field(default_factory=dict)
 
     def save(self, exports: Sequence[Export], superseded: frozenset[str]) -> Saved:
         """Ship what is new, then the records; `exports` cover the finished steps, the first that has a stage's counts.
         Raises CacheError where the store can't be used."""
+        if self.one_form:
+            exports = [in_one_form(export, self.known) for export in exports]
         shared = [(export, shares(self.plan, export)) for export in exports]
         stages = {index: self._stage(index, shared) for index in self.plan.stages if index not in self.held}
         known = {index: stage for index, stage in stages.items() if stage is not None}
@@ -84,7 +91,9 @@ class Saver:
             for blob in share.chain
             if blob in stage.export.descriptors
         }
-        shipped = ship(wanted, self.transport, self.store, pushed=self.pushed, workers=self.workers)
+        shipped = ship(
+            wanted, self.transport, self.store, as_it_is=self.as_it_is, known=self.known.values(), workers=self.workers
+        )
         records = 0
         warnings: list[str] = []
         for index, stage in known.items():
@@ -142,14 +151,14 @@ class Saver:
         return StepRecord(
             namespace=self.plan.namespace,
             stage=self.plan.stage_id(index),
-            chain=(self._base(index, stage.export, [raw[blob] for blob in base], kept), *chain),
+            chain=(self._base(index, stage, [raw[blob] for blob in base], kept), *chain),
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             writer=f"layercache {__version__}",
         )
 
-    def _base(self, index: int, export: Export, layers: Iterable[RawDescriptor], kept: Collection[int]) -> Step:
+    def _base(self, index: int, held: _Stage, layers: Iterable[RawDescriptor], kept: Collection[int]) -> Step:
         """The first link: the base image, and BuildKit's keys for the whole stage."""
-        stage = self.plan.lineage(index)[0]
+        stage, export = self.plan.lineage(index)[0], held.export
         base = stage.base
         records = tuple(
             record if number in kept else replace(record, results=())
@@ -161,7 +170,7 @@ class Saver:
             text="" if base is None else base.reference,
             ingredients={} if base is None else {"base": base.identity},
             layers=tuple(map(_layer, layers)),
-            engine=first_engine(CacheConfig(export.config.layers, records), export.descriptors, base),
+            engine=first_engine(CacheConfig(export.config.layers, records), export.descriptors, base, held.forms),
         )
 
 
@@ -170,15 +179,13 @@ def _with(stage: _Stage, replaced: Mapping[str, RawDescriptor]) -> _Stage:
     if not replaced:
         return stage
     names = {blob: str(raw["digest"]) for blob, raw in replaced.items()}
-    config = stage.export.config
-    layers = tuple(replace(layer, blob=names.get(layer.blob, layer.blob)) for layer in config.layers)
     descriptors = {names.get(blob, blob): replaced.get(blob, raw) for blob, raw in stage.export.descriptors.items()}
-    export = replace(stage.export, config=replace(config, layers=layers), descriptors=descriptors)
+    export = replace(stage.export, config=stage.export.config.renamed(names), descriptors=descriptors)
     links = tuple(
         (step, replace(share, chain=tuple(names.get(blob, blob) for blob in share.chain)))
         for step, share in stage.links
     )
-    return _Stage(export, links)
+    return _Stage(export, links, names)
 
 
 def _layer(raw: RawDescriptor) -> Layer:

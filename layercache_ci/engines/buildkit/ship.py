@@ -1,7 +1,7 @@
 """Brings exported layers into the store: those in gzip, as base images' are, as zstd, which unpacks faster.
 
-Not those of an image that is pushed: a later build that finds them here pushes them as they are, and the registry must
-know them again, or each would be read from the store and pushed a second time.
+Not those of an image that is pushed: the registry must know them again, or each would be read from the store, made gzip
+again and pushed a second time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,30 +39,48 @@ class Shipped:
 
 
 def ship(
-    wanted: Mapping[str, RawDescriptor], transport: Transport, store: Store, *, pushed: bool, workers: int
+    wanted: Mapping[str, RawDescriptor],
+    transport: Transport,
+    store: Store,
+    *,
+    as_it_is: bool,
+    known: Iterable[RawDescriptor] = (),
+    workers: int,
 ) -> Shipped:
-    """Every layer of `wanted` that was exported, byte for byte where the image was `pushed`. Raises CacheError where
-    the store can't be used."""
+    """Every layer of `wanted` that was exported, byte for byte with `as_it_is`; else one of which the store has another
+    form, among those `known`, stays in that. Raises CacheError where the store can't be used."""
     held = store.contains(wanted)
     new = [raw for blob, raw in wanted.items() if blob not in held]
+    others = {} if as_it_is else _other_forms(new, known, store)
+    lacking = [raw for raw in new if raw["digest"] not in others]
     with ThreadPoolExecutor(workers) as pool:
-        done = list(pool.map(lambda raw: _ship_one(raw, transport, store, pushed=pushed), new))
+        done = list(pool.map(lambda raw: _ship_one(raw, transport, store, as_it_is=as_it_is), lacking))
     arrived = [raw for raw in done if raw is not None]
-    pairs = zip(new, done, strict=True)
-    replaced = {str(old["digest"]): raw for old, raw in pairs if raw is not None and raw is not old}
-    names = frozenset(str(raw["digest"]) for raw in arrived)
+    pairs = zip(lacking, done, strict=True)
+    replaced = others | {str(old["digest"]): raw for old, raw in pairs if raw is not None and raw is not old}
+    names = frozenset(str(raw["digest"]) for raw in (*arrived, *others.values()))
     sizes = {blob.digest: blob.size for blob in map(descriptor, arrived)}
     return Shipped(held | names, sum(sizes.values()), replaced)
 
 
-def _ship_one(raw: RawDescriptor, transport: Transport, store: Store, *, pushed: bool) -> RawDescriptor | None:
+def _other_forms(
+    wanted: Iterable[RawDescriptor], known: Iterable[RawDescriptor], store: Store
+) -> dict[str, RawDescriptor]:
+    """By the digest of what is wanted, what the store has of the same tar."""
+    by_tar = {diff_id(raw): raw for raw in known}
+    found = {str(raw["digest"]): by_tar[diff_id(raw)] for raw in wanted if diff_id(raw) in by_tar}
+    held = store.contains(str(raw["digest"]) for raw in found.values()) if found else frozenset()
+    return {blob: raw for blob, raw in found.items() if raw["digest"] in held}
+
+
+def _ship_one(raw: RawDescriptor, transport: Transport, store: Store, *, as_it_is: bool) -> RawDescriptor | None:
     """The layer's descriptor in the store; None where the engine exported no such blob: it took for granted that we
     have it."""
     blob = descriptor(raw)
     path = transport.exported_blob(blob.digest)
     if path is None:
         return None
-    if blob.media_type.endswith(GZIP) and not pushed:
+    if blob.media_type.endswith(GZIP) and not as_it_is:
         return _as_zstd(raw, path, store)
     with path.open("rb") as source, store.new_blob(blob.media_type) as target:
         while piece := source.read(PIECE):

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from layercache_ci.engines.buildkit.cacheconfig import MEDIA_TYPE, CacheConfig
 from layercache_ci.engines.buildkit.cachemanifest import MANIFEST, config_digest, manifest_of
+from layercache_ci.engines.buildkit.forms import Form
 from layercache_ci.engines.buildkit.restore import Selection
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Descriptor
@@ -20,9 +21,7 @@ from layercache_ci.registry.client import Registry
 from layercache_ci.store.model import Store
 from layercache_ci.store.verified import copy
 
-EXPORT: Final = "mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
-"""Blobs that are there already, a base image's above all, are exported as they are: to force them into zstd would make
-BuildKit's provenance, which tells whose layers are whose, speak of others than the export."""
+EXPORT: Final = "mode=max,oci-mediatypes=true,image-manifest=true"
 REPOSITORY: Final = "cache"
 RESTORED: Final = "restored"
 EXPECTED: Final = ((REPOSITORY, RESTORED),)
@@ -59,7 +58,7 @@ class Transport(Protocol):
     def decline(self) -> None:
         """There is nothing to restore after all."""
 
-    def cache_to(self, number: int) -> str:
+    def cache_to(self, number: int, form: Form) -> str:
         """What `--cache-to` takes for the n-th export of this build."""
 
     def exported(self, number: int) -> Exported:
@@ -108,8 +107,8 @@ class RegistryTransport:
         self.registry.put_blob(REPOSITORY, cache_config, MEDIA_TYPE)
         self.registry.put_manifest(REPOSITORY, RESTORED, manifest, MANIFEST)
 
-    def cache_to(self, number: int) -> str:
-        return f"{self._reference(f'exported-{number}')},{EXPORT}"
+    def cache_to(self, number: int, form: Form) -> str:
+        return f"{self._reference(f'exported-{number}')},{EXPORT},{form.value}"
 
     def exported(self, number: int) -> Exported:
         manifest = self.registry.manifest(REPOSITORY, f"exported-{number}")
@@ -179,8 +178,8 @@ class LayoutTransport:
     def decline(self) -> None:
         """Nothing was promised."""
 
-    def cache_to(self, number: int) -> str:
-        return f"{_fields('type=local', f'dest={self.folder}', f'tag=exported-{number}')},{EXPORT}"
+    def cache_to(self, number: int, form: Form) -> str:
+        return f"{_fields('type=local', f'dest={self.folder}', f'tag=exported-{number}')},{EXPORT},{form.value}"
 
     def exported(self, number: int) -> Exported:
         try:

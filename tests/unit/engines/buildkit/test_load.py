@@ -14,6 +14,7 @@ from layercache_ci.dockerfile.platform import host_platform
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.command import build_words
 from layercache_ci.engines.buildkit.dockerd import Dockerd
+from layercache_ci.engines.buildkit.forms import Form
 from layercache_ci.engines.buildkit.load import Pull, as_of_the_daemons_own, loads_only, may_pull, normalized, pull_of
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.transport import LayoutTransport
@@ -105,8 +106,8 @@ def test_on_the_loopback_builder_and_daemon_use_one_address() -> None:
     pull = pull_of(settings(), reached("127.0.0.1:5000", "127.0.0.1:5000", daemon=Dockerd("/d")), CONTAINER)
 
     assert pull is not None
-    assert {"type=image", "push=true", "name=127.0.0.1:5000/loaded:latest"} < fields(pull.output)
-    assert "registry.insecure=true" not in fields(pull.output)
+    assert {"type=image", "push=true", "name=127.0.0.1:5000/loaded:latest"} < fields(pull.output(Form.ZSTD))
+    assert "registry.insecure=true" not in fields(pull.output(Form.ZSTD))
     assert pull.pulled == "127.0.0.1:5000/loaded"
 
 
@@ -116,7 +117,7 @@ def test_on_a_bridge_the_builder_has_the_gateway_and_the_daemon_the_loopback() -
     pull = pull_of(settings(), there, CONTAINER)
 
     assert pull is not None
-    assert {"name=172.17.0.1:5000/loaded:latest", "registry.insecure=true"} < fields(pull.output)
+    assert {"name=172.17.0.1:5000/loaded:latest", "registry.insecure=true"} < fields(pull.output(Form.ZSTD))
     assert pull.pulled == "127.0.0.1:5001/loaded"
 
 
@@ -126,7 +127,8 @@ def test_layers_that_the_store_keeps_are_compressed_as_in_a_tarball(*, container
     pull = pull_of(settings(), there, CONTAINER)
 
     assert pull is not None
-    assert ("compression=zstd" in fields(pull.output)) is compressed
+    assert ("compression=zstd" in fields(pull.output(Form.ZSTD))) is compressed
+    assert not [each for form in (Form.GZIP, Form.ONLY_GZIP) for each in fields(pull.output(form)) if "zstd" in each]
 
 
 @pytest.mark.parametrize(("platform", "pulled"), [(host_platform(), True), ("", True), ("linux/s390x", False)])
@@ -141,7 +143,7 @@ def test_attestations_that_nobody_asked_for_are_left_out_as_of_a_tarball() -> No
     pull = pull_of(settings(), reached("127.0.0.1:5000", "127.0.0.1:5000", daemon=Dockerd("/d")), CONTAINER)
 
     assert pull is not None
-    assert "attestation-inline=false" in fields(pull.output)
+    assert "attestation-inline=false" in fields(pull.output(Form.ZSTD))
 
 
 @pytest.mark.parametrize(

@@ -18,23 +18,25 @@ from layercache_ci.engines.buildkit import run as run_module
 from layercache_ci.engines.buildkit.build import prepare
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
+from layercache_ci.engines.buildkit.forms import Form, Held, Notes, Restored
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.transport import Exported
+from layercache_ci.registry.model import Access
 from layercache_ci.settings import BuildSettings, Machine
 from tests.waiting import SECONDS, until
 
 SETTINGS = BuildSettings(context="/nowhere")
 BUILDER = Builder(name="b", driver="remote", node="n", endpoint="unix:///s", version="v0.34.0", exports_cache=True)
-CACHE_TO = "--cache-to=type=registry,ref=r:0,mode=max,ignore-error=true"
+CACHE_TO = "--cache-to=type=registry,ref=r:0,compression=zstd,ignore-error=true"
 
 
 @dataclass
 class Transport:
     """Of which only names are asked for, and what it is told is forgotten."""
 
-    def cache_to(self, number: int) -> str:
-        return f"type=registry,ref=r:{number},mode=max"
+    def cache_to(self, number: int, form: Form) -> str:
+        return f"type=registry,ref=r:{number},{form.value}"
 
     def promise(self) -> tuple[str, ...]:
         return ("type=registry,ref=promised",)
@@ -59,7 +61,9 @@ def machine(tmp_path: Path) -> Machine:
 
 @pytest.fixture
 def reached(machine: Machine) -> Reached:
-    return Reached(BUILDER, Transport(), machine.environment)
+    return Reached(
+        BUILDER, Transport(), machine.environment, Access(("127.0.0.1:5000",), "user", "secret", Path("/r"), 1)
+    )
 
 
 def last_words(folder: Path) -> list[str]:
@@ -256,3 +260,66 @@ def test_a_build_without_us_waits_for_no_builder(
     assert begun[0].result(SECONDS) is None
     assert len(builds_in(tmp_path)) == 1
     run.stop()
+
+
+def outputs_in(words: list[str]) -> list[str]:
+    return [word for word in words if word.startswith(("--output", "--push", "--load", "--cache-to"))]
+
+
+ONLY_GZIP = "compression=gzip,force-compression=true"
+
+
+@pytest.mark.parametrize(
+    ("held", "zstd", "forced"),
+    [(Held.NOTHING, False, False), (Held.NOTHING, True, True), (Held.ZSTD, False, True), (Held.BOTH, False, True)],
+)
+def test_a_push_is_told_by_what_is_restored_and_what_the_builder_may_hold(
+    tmp_path: Path, machine: Machine, reached: Reached, held: Held, *, zstd: bool, forced: bool
+) -> None:
+    notes = Notes.of(machine, BUILDER)
+    notes.write(held)
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json", restored=Restored(zstd, layers=4))
+    run.start(replace(SETTINGS, push=True), reached, ()).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    only_gzip = [f"--output=type=image,push=true,{ONLY_GZIP}", CACHE_TO.replace("compression=zstd", ONLY_GZIP)]
+    assert outputs_in(last_words(tmp_path)) == (only_gzip if forced else [CACHE_TO, "--push"])
+    assert notes.read() is (Held.BOTH if forced else Held.ZSTD)
+
+
+def test_an_engine_whose_image_leaves_starts_once_it_is_known_what_is_restored(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start_early(replace(SETTINGS, push=True), Begun(reached))  # type: ignore[arg-type]
+    run.admit()
+    run.restored = Restored(zstd=True, layers=4)
+    run.start(replace(SETTINGS, push=True), reached, ()).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    (asked,) = builds_in(tmp_path)
+    assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
+
+
+def test_one_that_started_early_exports_afterwards_as_is_known_by_then(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    """A container's builder of the user's is forced in any case."""
+    settings = replace(SETTINGS, push=True, wait=False)
+    builder = replace(BUILDER, driver="docker-container")
+    at_work = replace(reached, builder=builder)
+    run = EngineRun(machine, builder, tmp_path / "metadata.json")
+    run.start_early(settings, Begun(at_work))  # type: ignore[arg-type]
+    run.admit()
+    run.start(settings, at_work, ("promised",)).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    (asked,) = builds_in(tmp_path)
+    assert "--cache-from=type=registry,ref=promised" in asked
+    assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
+    assert Notes.of(machine, builder).read() is Held.BOTH
+    run.restored = Restored(zstd=False, layers=4)
+    assert run.form(settings, at_work) is Form.ZSTD
+    assert Notes.of(machine, builder).read() is Held.ZSTD
+    run.restored = Restored(zstd=True, layers=40)
+    assert run.form(settings, at_work) is Form.ONLY_GZIP

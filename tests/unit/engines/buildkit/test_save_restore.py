@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from layercache_ci.dockerfile.plan import BaseImage, Plan
-from layercache_ci.engines.buildkit.cacheconfig import CacheConfig
-from layercache_ci.engines.buildkit.cachemanifest import LARGEST
+from layercache_ci.engines.buildkit.cacheconfig import CacheConfig, CacheLayer
+from layercache_ci.engines.buildkit.cachemanifest import LARGEST, RawDescriptor
 from layercache_ci.engines.buildkit.export import Export
+from layercache_ci.engines.buildkit.forms import Form
 from layercache_ci.engines.buildkit.outcome import Facts, outcomes, stage_reports
 from layercache_ci.engines.buildkit.predict import predict
 from layercache_ci.engines.buildkit.provenance import Provenance
@@ -32,6 +33,7 @@ from layercache_ci.store.local import LocalStore
 from layercache_ci.store.model import Store
 from tests.unit.engines.buildkit.plans import planned, vertex
 
+GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKERFILE = "FROM image\nRUN one\nRUN two\n"
 BASE = BaseImage("image", "id", environment={"PATH": "/bin", "A": "1"}, working_dir="/srv")
 
@@ -154,11 +156,73 @@ def test_a_base_layer_is_kept_as_zstd_with_the_same_tar(tmp_path: Path, plan: Pl
 def test_a_layer_of_an_image_that_was_pushed_is_kept_as_it_is(tmp_path: Path, plan: Plan, store: LocalStore) -> None:
     """A later push then finds it in the registry."""
     layers = Layers(tmp_path / "layers")
-    Saver(plan, store, layers, 2, {}, pushed=True).save([layers.export()], frozenset())
+    Saver(plan, store, layers, 2, {}, as_it_is=True).save([layers.export()], frozenset())
 
     bottom = restored(plan, store).blobs[0]
 
     assert (bottom.digest, bottom.media_type[-5:]) == (digest(layers.base), "+gzip")
+
+
+def test_what_the_store_has_in_another_form_stays_so(tmp_path: Path, plan: Plan, store: LocalStore) -> None:
+    """An export that was forced into gzip is not brought into zstd once more."""
+    layers = Layers(tmp_path / "layers")
+    save(plan, store, layers.export(), layers)
+    before = restored(plan, store)
+    forced, again = forced_into_gzip(tmp_path / "forced", layers)
+
+    saved = Saver(plan, store, again, 2, {}, one_form=True, known=before.known).save([forced], frozenset())
+
+    assert (saved.complete, saved.size) == (True, 0)
+    assert restored(plan, store).blobs == before.blobs
+
+
+def test_a_pushed_image_is_kept_as_it_was_pushed_in_place_of_zstd(
+    tmp_path: Path, plan: Plan, store: LocalStore
+) -> None:
+    """BuildKit's provenance goes on to name the layers as they were restored, and the base image's also as its own
+    registry has it."""
+    layers = Layers(tmp_path / "layers")
+    save(plan, store, layers.export(), layers)
+    before = restored(plan, store)
+    forced, again = forced_into_gzip(tmp_path / "forced", layers)
+    chain = plan.chain(plan.target)
+
+    Saver(plan, store, again, 2, {}, as_it_is=True, one_form=True, known=before.known).save([forced], frozenset(chain))
+    after = restored(plan, store)
+
+    assert after.depths == {plan.target: 3}
+    assert [blob.media_type[-4:] for blob in before.blobs] == ["zstd"] * 3
+    assert [blob.media_type[-4:] for blob in after.blobs] == ["gzip"] * 3
+    assert [len(after.config.results(index)[0]) for index in (1, 2)] == [2, 3]
+
+
+def forced_into_gzip(folder: Path, layers: Layers) -> tuple[Export, Layers]:
+    """The export of a builder that has the same layers in zstd, the base image's in two forms of gzip besides."""
+    gzips = Layers(
+        folder,
+        base=gzip.compress(tar_of("base"), 1, mtime=1),
+        steps=tuple(gzip.compress(step, mtime=1) for step in layers.steps),
+    )
+    first, export = layers.export(), gzips.export()
+    tars = [digest(tar_of("base")), *map(digest, layers.steps)]
+    base = first.config.layers[0].blob
+    blobs = [layer.blob for layer in export.config.layers]
+    descriptors: dict[str, RawDescriptor] = {
+        blob: {**export.descriptors[blob], "mediaType": GZIP, "annotations": {"containerd.io/uncompressed": tar}}
+        for blob, tar in zip(blobs, tars, strict=True)
+    }
+    # the first step's result stands on the base image as its registry has it
+    config = CacheConfig(
+        (*export.config.layers, CacheLayer(base), CacheLayer(blobs[1], 3)),
+        tuple(
+            replace(record, results=tuple(replace(each, layers=(4,)) for each in record.results)) if at == 1 else record
+            for at, record in enumerate(export.config.records)
+        ),
+    )
+    provenance = first.provenance
+    return replace(
+        export, config=config, descriptors={**descriptors, base: first.descriptors[base]}, provenance=provenance
+    ), gzips
 
 
 def test_a_base_layer_that_is_another_is_not_saved(tmp_path: Path, plan: Plan, store: LocalStore) -> None:
@@ -285,7 +349,7 @@ def test_a_layout_may_lie_in_a_folder_of_any_name(tmp_path: Path, plan: Plan, st
     (source,) = layout.offer(restored(plan, store), store)
 
     assert fields_of(source) == {"type": "local", "src": str(layout.folder), "tag": "restored"}
-    there = fields_of(layout.cache_to(1))
+    there = fields_of(layout.cache_to(1, Form.GZIP))
     assert (there["type"], there["dest"], there["tag"]) == ("local", str(layout.folder), "exported-1")
     assert there["mode"] == "max"
 
