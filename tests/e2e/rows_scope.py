@@ -58,7 +58,6 @@ ROWS = (
         then_dockerfile=f"FROM {BASE}\nARG A=2\nRUN echo $A > /a\n",
         expect="hm",
         result={"/a": "2\n"},
-        everywhere=True,
     ),
     Row(
         name="a default that is overridden changes",

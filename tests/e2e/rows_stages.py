@@ -48,7 +48,6 @@ ROWS = (
         files={"file": "1"},
         expect="h hh h",
         result={"/last": "1"},
-        everywhere=True,
     ),
     Row(name="a diamond, nothing changed", dockerfile=DIAMOND, files={"left": "1", "right": "1"}, expect="h hh hh hhh"),
     Row(
