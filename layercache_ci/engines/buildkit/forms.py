@@ -22,6 +22,7 @@ from layercache_ci.dockerfile.go_numbers import TRUE
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.client_config import buildx_folder
+from layercache_ci.engines.buildkit.options import is_on, options_of, values_of
 from layercache_ci.engines.buildkit.restore import Selection
 from layercache_ci.engines.buildkit.result import fields_of, is_image, pushes
 from layercache_ci.layers.model import ZSTD_LAYER
@@ -131,16 +132,16 @@ def keeps_notes(builder: Builder) -> bool:
 def exports_elsewhere(settings: BuildSettings) -> bool:
     """Whether the user has BuildKit's cache exported to a place of theirs besides: in gzip, unless they say so, and
     without force (`type=gha` and `type=inline` know none)."""
-    return any(option.partition("=")[0] == "--cache-to" for option in settings.engine_options)
+    return bool(values_of(settings.engine_options, "--cache-to"))
 
 
 def in_gzip(settings: BuildSettings, *, driver: str, stands_in: bool) -> BuildSettings:
     """The settings with `--push` and `--load` as the outputs that buildx makes of them, and each image that leaves the
     builder in gzip, unless its output names something else. The same where there is no such."""
-    if any(option.startswith(("--output", "-o")) for option in settings.engine_options):
+    if values_of(settings.engine_options, "--output"):
         return settings
     outputs = list(settings.outputs)
-    push = settings.push or "--push" in settings.engine_options
+    push = settings.push or is_on(settings.engine_options, "--push")
     pushes_more = push and not any(map(is_image, outputs))
     outputs += ["type=image,push=true"] if pushes_more else []
     load = settings.load or (stands_in and not settings.outputs)
@@ -153,13 +154,13 @@ def in_gzip(settings: BuildSettings, *, driver: str, stands_in: bool) -> BuildSe
     ]
     if told == outputs:
         return settings
-    options = [option for option in settings.engine_options if not (pushes_more and option == "--push")]
+    kept = (option for option in options_of(settings.engine_options) if not (pushes_more and option.name == "--push"))
     return replace(
         settings,
         outputs=tuple(told),
         push=settings.push and not pushes_more,
         load=settings.load and not loads_more,
-        engine_options=tuple(options),
+        engine_options=tuple(word for option in kept for word in option.words),
     )
 
 
