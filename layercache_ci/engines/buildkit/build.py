@@ -322,7 +322,7 @@ class Build:
             self._cache_from,
             session.folder,
             stands_in=stands_in,
-            form=self._run.form(self.settings, reached),
+            form=self._run.form,
             given_up=self._closed.is_set,
         )
 

@@ -65,6 +65,8 @@ class EngineRun:
     """What is restored of the target, as soon as that is known."""
     told: Told | None = None
     """How the engine that was started last was told to compress; None where it builds without us."""
+    form: Form = Form.ZSTD
+    """Of an export beside that of the engine itself."""
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
@@ -128,6 +130,9 @@ class EngineRun:
         if early is None:
             return self._launch(settings, reached, cache_from)
         self.launched, self._unfollowed = early.launched, None
+        if reached is not None:
+            # what is restored is known by now: an export beside the engine's may take another form than it was told
+            self.form = self._tell(settings, reached).export
         if not cache_from:
             with suppress(CacheError):
                 early.reached.transport.decline()
@@ -152,10 +157,6 @@ class EngineRun:
         if ended_well:
             raise CacheError("buildx has no note of the build")
         return None
-
-    def form(self, settings: BuildSettings, reached: Reached) -> Form:
-        """Of an export beside that of the engine itself: an engine that was started early could not yet know."""
-        return self._tell(settings, reached).export
 
     def failed_export(self, settings: BuildSettings, reached: Reached) -> str | None:
         """Why what was built could not be exported; None where it was not even built. Raises CacheError."""
@@ -193,7 +194,8 @@ class EngineRun:
         self._exports_to = reached.transport if exports else None
 
     def _tell(self, settings: BuildSettings, reached: Reached) -> Told:
-        """How the engine is told to compress. What that leaves in the builder is noted."""
+        """How an engine is told to compress, as far as it is known what is restored. What that leaves in the builder is
+        noted, before anything is made of it: asked when an engine is started, and when one that was is taken over."""
         builder = reached.builder
         stands_in = self.pull is None and builder.name != self.builder.name
         result = settings if self.pull is None else replace(settings, outputs=(), load=False)
@@ -244,7 +246,7 @@ class EngineRun:
                 self._decide(settings, reached)
             self._held = Notes.of(self.machine, builder).read()
             self.told = self._tell(settings, reached)
-            settings = self.told.settings
+            self.form, settings = self.told.export, self.told.settings
             if self.exports:
                 environment = {**environment, **ALL_OF_IT}
                 cache_to = (f"{reached.transport.cache_to(0, self.told.export)},ignore-error=true",)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -301,25 +302,94 @@ def test_an_engine_whose_image_leaves_starts_once_it_is_known_what_is_restored(
     assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
 
 
+@pytest.mark.parametrize(
+    ("held", "restored", "form"),
+    [
+        (Held.NOTHING, Restored(zstd=False, layers=4), Form.ZSTD),
+        (Held.NOTHING, Restored(zstd=True, layers=40), Form.ONLY_GZIP),
+        (Held.ZSTD, Restored(zstd=False, layers=4), Form.ONLY_GZIP),
+        (Held.NOTHING, None, Form.ONLY_GZIP),
+    ],
+    ids=["nothing in zstd", "restored in zstd", "zstd before", "not known"],
+)
 def test_one_that_started_early_exports_afterwards_as_is_known_by_then(
-    tmp_path: Path, machine: Machine, reached: Reached
+    tmp_path: Path, machine: Machine, reached: Reached, *, held: Held, restored: Restored | None, form: Form
 ) -> None:
-    """A container's builder of the user's is forced in any case."""
+    """A container's builder of the user's is forced in any case, which is noted before it starts."""
     settings = replace(SETTINGS, push=True, wait=False)
     builder = replace(BUILDER, driver="docker-container")
     at_work = replace(reached, builder=builder)
+    notes = Notes.of(machine, builder)
+    notes.write(held)
     run = EngineRun(machine, builder, tmp_path / "metadata.json")
     run.start_early(settings, Begun(at_work))  # type: ignore[arg-type]
     run.admit()
+    until(lambda: run._unfollowed is not None)
+    assert notes.read() is Held.BOTH
+
+    run.restored = restored
     run.start(settings, at_work, ("promised",)).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
     (asked,) = builds_in(tmp_path)
     assert "--cache-from=type=registry,ref=promised" in asked
     assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
+    assert run.form is form
+    assert notes.read() is (Held.BOTH if form is Form.ONLY_GZIP else Held.ZSTD)
+    assert run.told is not None
+    assert run.told.forced
+
+
+def test_one_that_started_early_unforced_is_noted_to_hold_both_before_an_export_is_forced(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    """The user has the image forced, and too little was known of it."""
+    settings = replace(SETTINGS, outputs=("type=registry,name=a,compression=gzip,force-compression=true",), wait=False)
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
+    run.start_early(settings, Begun(reached))  # type: ignore[arg-type]
+    run.admit()
+    until(lambda: run._unfollowed is not None)
+    notes = Notes.of(machine, BUILDER)
+    assert notes.read() is Held.ZSTD
+
+    run.restored = Restored(zstd=True, layers=4)
+    run.start(settings, reached, ("promised",)).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
+    assert (run.form, notes.read()) == (Form.ONLY_GZIP, Held.BOTH)
+
+
+def test_one_that_was_given_up_leaves_noted_what_it_was_told(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    builder = replace(BUILDER, driver="docker-container")
+    at_work = replace(reached, builder=builder)
+    settings = replace(SETTINGS, push=True, wait=False)
+    run = EngineRun(machine, builder, tmp_path / "metadata.json")
+    run.start_early(settings, Begun(at_work))  # type: ignore[arg-type]
+    run.admit()
+    until(lambda: run._unfollowed is not None)
+    run.start(settings, None, ()).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+
     assert Notes.of(machine, builder).read() is Held.BOTH
+
+
+def test_what_a_build_beside_it_notes_meanwhile_stays(tmp_path: Path, machine: Machine, reached: Reached) -> None:
+    """Two builds share a builder: whoever saves last must not forget what the other has made of it."""
+    notes = Notes.of(machine, BUILDER)
+    build = prepare(replace(SETTINGS, store=f"local:{tmp_path}/store"), machine, BUILDER)
+    build._reached = reached
+    build.plan_made, build.session = cast("Any", object()), cast("Any", SimpleNamespace(folder=tmp_path))
+    run = build._run
     run.restored = Restored(zstd=False, layers=4)
-    assert run.form(settings, at_work) is Form.ZSTD
-    assert Notes.of(machine, builder).read() is Held.ZSTD
-    run.restored = Restored(zstd=True, layers=40)
-    assert run.form(settings, at_work) is Form.ONLY_GZIP
+    run.start(build.settings, reached, ()).follow(on_line=lambda _: None, sink=None)
+    run.stop()
+    assert notes.read() is Held.ZSTD
+
+    notes.write(Held.BOTH)
+    exporter = build._exporter()
+
+    assert exporter is not None
+    assert exporter.form is Form.ZSTD
+    assert notes.read() is Held.BOTH
