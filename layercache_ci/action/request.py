@@ -16,6 +16,7 @@ from layercache_ci.action.inputs import FLAGS, Inputs
 from layercache_ci.action.lists import ManifestList, as_list
 from layercache_ci.action.provenance import default_provenance, with_builder
 from layercache_ci.action.secret_files import Secrets
+from layercache_ci.engines.fetched import FETCHED
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
     BASE_IMAGES,
@@ -37,9 +38,8 @@ BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
 BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "no-cache-filters", "provenance", "sbom")
 NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
 """Outputs for which buildx writes no image ID."""
-FETCHED: Final = "the engine fetches the context"
 UNCACHED: Final = "built without the cache: "
-"""What the engines' warnings say."""
+"""What the engines' warnings say besides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.engines.buildkit.options import options_of
+from layercache_ci.engines.fetched import demand_files
 from layercache_ci.errors import InputError, PlanError
-from layercache_ci.settings import BuildSettings, Machine, without_credentials
+from layercache_ci.settings import BuildSettings, Machine
 
 DEFAULT_PLATFORM: Final = "DOCKER_DEFAULT_PLATFORM"
 PLANNED: Final = frozenset({"--build-arg", "--build-context", "--file", "--platform", "--target"})
@@ -136,12 +137,7 @@ def _ulimit(text: str) -> str:
 
 
 def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
-    if settings.remote_context:
-        context = without_credentials(settings.context)
-        raise PlanError(f"the engine fetches the context {context!r}; check it out first to have it cached")
-    if settings.file == "-" or settings.remote_file:
-        file = without_credentials(settings.file or "")
-        raise PlanError(f"--file {file}: write the Dockerfile into a file to have the build cached")
+    demand_files(settings, pipe="-")
     asked = sorted({"--call", "--check", "--print"} & options.behind)
     if asked:
         raise PlanError(f"{asked[0]} builds nothing")

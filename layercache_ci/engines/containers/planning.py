@@ -19,8 +19,9 @@ from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.engines.containers.images import Resolver, base_image
 from layercache_ci.engines.containers.restore import IMAGE
 from layercache_ci.engines.containers.storage import StoredImage
+from layercache_ci.engines.fetched import demand_files
 from layercache_ci.errors import CacheError, PlanError
-from layercache_ci.settings import BuildSettings, Machine, without_credentials
+from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store.model import Store
 
 log = logging.getLogger(__name__)
@@ -67,12 +68,7 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
 
 
 def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
-    if settings.remote_context:
-        context = without_credentials(settings.context)
-        raise PlanError(f"the engine fetches the context {context!r}; check it out first to have it cached")
-    if settings.remote_file:
-        file = without_credentials(settings.file or "")
-        raise PlanError(f"--file {file}: write the Dockerfile into a file to have the build cached")
+    demand_files(settings)
     names = {option.partition("=")[0] for option in settings.engine_options}
     if "--jobs" in names:
         raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")
