@@ -56,8 +56,9 @@ What BuildKit's checks find in the Dockerfile is an annotation at its line, as w
 What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
 without an image of its own for each; and builds without a Containerfile are refused.
 
-A build for several platforms at once is not cached. Build each in a job of its own; for such a build, and one of a
-context that the engine fetches, `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository
+With BuildKit a build for several platforms has the cache of each, which a job for one of them shares. With Podman and
+Buildah it is not cached, and neither is one on a builder of several nodes: give each platform a job of its own. For a
+context that the engine fetches `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository
 and `github-token`, as with build-push-action, and so buildx's command line has the token while it builds.
 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may

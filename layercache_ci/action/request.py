@@ -254,8 +254,6 @@ def _calls(inputs: Inputs) -> bool:
 
 
 def _their_use(settings: BuildSettings) -> str:
-    if "," in (settings.platform or ""):
-        return "layercache caches no build for several platforms at once: with a job for each it would need neither"
     if settings.remote_context:
         return "layercache caches nothing of a context that the engine fetches"
     return "the cache of layercache needs neither"

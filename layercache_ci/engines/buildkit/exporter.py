@@ -64,6 +64,8 @@ class Exporter:
     folder: Path
     stands_in: bool
     form: Form = Form.ZSTD
+    first: int = 0
+    """The number of its first export among those of the build."""
     given_up: Callable[[], bool] = lambda: False
     """Whether nobody waits for an export any more."""
 
@@ -76,7 +78,7 @@ class Exporter:
 
     def whole(self) -> Export:
         """Of a build that ended well."""
-        return self._export(self.settings, 0)
+        return self._export(self.settings, self.first)
 
     def parts(self, plan: Plan, finished: Collection[str]) -> list[Export]:
         """Of a build that failed: the steps with these keys."""
@@ -86,7 +88,7 @@ class Exporter:
         target = self.settings.target or plan.graph.stages[-1].alias or "default"
         build_args = {"TARGETSTAGE": target, **self.settings.build_args}
         exports = []
-        for number, part in enumerate(truncated(plan, finished, source.read_bytes())):
+        for number, part in enumerate(truncated(plan, finished, source.read_bytes()), self.first):
             file = self.folder / f"Dockerfile.{number}"
             file.write_bytes(part.dockerfile)
             if ignore.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest
 from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
+from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.options import options_of
 from layercache_ci.engines.fetched import demand_files
 from layercache_ci.errors import InputError, PlanError
@@ -40,13 +41,38 @@ NEUTRAL: Final = frozenset(
 """Options that change no key."""
 
 
+def make_plans(settings: BuildSettings, machine: Machine, resolver: ImageResolver, builder: Builder) -> dict[str, Plan]:
+    """By platform, the plans of a build on the user's `builder`; one plan by no name where it is for one. Raises
+    PlanError and InputError for what can't be planned."""
+    asked = asked_platforms(settings, machine)
+    if len(asked) < 2:
+        return {"": make_plan(settings, machine, resolver, builds_for=builder.platform)}
+    if builder.nodes > 1:
+        raise PlanError(f"the builder {builder.name} has several nodes, of which each builds for other platforms")
+    if not builder.exports_cache:
+        raise PlanError(f"the daemon of the builder {builder.name} holds no images for several platforms")
+    return {
+        platform: make_plan(replace(settings, platform=platform), machine, resolver, builds_for=builder.platform)
+        for platform in dict.fromkeys(map(_normal, asked))
+    }
+
+
+def asked_platforms(settings: BuildSettings, machine: Machine) -> tuple[str, ...]:
+    """Those that are asked for, as they are written: buildx takes the variable where there is no option
+    (docker/buildx, commands/build.go). None where nothing is."""
+    asked = settings.platform
+    if asked is None:
+        asked = machine.environment.get(DEFAULT_PLATFORM, "")
+    return tuple(asked.split(",")) if asked else ()
+
+
 def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver, *, builds_for: str = "") -> Plan:
-    """`builds_for` is what the builder builds for by itself; empty for this machine's platform. Raises PlanError and
-    InputError for what can't be planned."""
+    """For one platform. `builds_for` is what the builder builds for by itself; empty for this machine's platform.
+    Raises PlanError and InputError for what can't be planned."""
     options = _Given.of(settings)
     _demand_plannable(settings, options)
     own = normalize(builds_for) if builds_for else host_platform()
-    platform = _platform(settings, machine) or own
+    platform = next(map(_normal, asked_platforms(settings, machine)), own)
     file = settings.buildkit_dockerfile
     data = _read(file)
     dockerfile = parse(data, name=str(file))
@@ -146,17 +172,9 @@ def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
         raise PlanError(f"{late[0]} stands behind --; write it before to have the build cached")
 
 
-def _platform(settings: BuildSettings, machine: Machine) -> str:
-    """The one that is asked for: buildx takes the variable, which may be a list too, where there is no option
-    (docker/buildx, commands/build.go). Empty where none is. Raises PlanError and InputError."""
-    name, asked = "--platform", settings.platform
-    if asked is None:
-        name, asked = DEFAULT_PLATFORM, machine.environment.get(DEFAULT_PLATFORM, "")
-    if "," in asked:
-        raise PlanError(f"{name} {asked}: build one platform at a time to have it cached")
-    if asked.lower() == "local":
-        return host_platform()
-    return normalize(asked) if asked else ""
+def _normal(platform: str) -> str:
+    """Raises InputError."""
+    return host_platform() if platform.strip().lower() == "local" else normalize(platform.strip())
 
 
 def _read(file: Path) -> bytes:

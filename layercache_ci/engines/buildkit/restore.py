@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Final
 
 from layercache_ci.dockerfile.buildkit import JUDGED_BY_CONTENT
 from layercache_ci.dockerfile.plan import EXPLAINING, Plan, PlannedStep
@@ -17,6 +18,8 @@ from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Descriptor
 from layercache_ci.report.model import Prediction
 from layercache_ci.store.model import Match, Step, StepRecord, Store
+
+TOO_MUCH: Final = "there is more in the store than BuildKit imports at once: the oldest was left out"
 
 
 @dataclass(slots=True)
@@ -73,6 +76,25 @@ def select(plan: Plan, found: Lookup, store: Store) -> Selection:
     return _held(plan, chosen, united, store)
 
 
+def together(parts: Sequence[Selection]) -> tuple[Selection, list[str]]:
+    """What is offered for several platforms at once, and what there is to say of it. Where that is more than BuildKit
+    imports, each of the `parts` becomes what may be held."""
+    if len(parts) == 1:
+        return parts[0], []
+    whole = Selection(
+        unite(part.config for part in parts),
+        {digest: raw for part in parts for digest, raw in part.descriptors.items()},
+        records=list({id(record): record for part in parts for record in part.records}.values()),
+    )
+    fitted = fit(whole.config, whole.descriptors)
+    if fitted is whole.config:
+        return whole, []
+    whole.config = fitted
+    for part in parts:
+        _doubt(part)
+    return whole, [TOO_MUCH]
+
+
 def read_ahead(
     plan: Plan, chosen: Selection, predictions: Mapping[int, Iterable[Prediction | None]], *, files: bool
 ) -> frozenset[str]:
@@ -121,13 +143,18 @@ def _fitted(chosen: Selection) -> Selection:
     fitted = fit(chosen.config, chosen.descriptors)
     if fitted is not chosen.config:
         chosen.config = fitted
-        chosen.offered = {
-            index: max(chosen.depths.get(index, 0), chosen.offered.get(index, 0))
-            for index in chosen.depths.keys() | chosen.offered.keys()
-        }
-        chosen.depths = {}
-        chosen.warnings.append("there is more in the store than BuildKit imports at once: the oldest was left out")
+        _doubt(chosen)
+        chosen.warnings.append(TOO_MUCH)
     return chosen
+
+
+def _doubt(chosen: Selection) -> None:
+    """Nothing of it is surely held any more."""
+    chosen.offered = {
+        index: max(chosen.depths.get(index, 0), chosen.offered.get(index, 0))
+        for index in chosen.depths.keys() | chosen.offered.keys()
+    }
+    chosen.depths = {}
 
 
 def _lost(step: Step, missing: Collection[str]) -> bool:

@@ -32,6 +32,7 @@ from layercache_ci.engines.buildkit.forms import (
 )
 from layercache_ci.engines.buildkit.load import Pull, pull_of
 from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
+from layercache_ci.engines.buildkit.planning import asked_platforms
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
 from layercache_ci.engines.buildkit.transport import Transport
@@ -183,11 +184,17 @@ class EngineRun:
         """Where buildx notes each build that it begins (docker/buildx, localstate)."""
         return buildx_folder(self.machine) / "refs"
 
+    def _may_export(self, settings: BuildSettings, reached: Reached) -> bool:
+        """Whether the engine may export its cache itself. Of a build for several platforms each has an export of its
+        own."""
+        several = len(asked_platforms(settings, self.machine)) > 1
+        return self.saves and not several and may_export(settings, reached.builder)
+
     def _decide(self, settings: BuildSettings, reached: Reached) -> None:
         """Whether the engine's result is pulled into the daemon, and whether it exports its cache itself. A result that
         nobody read whole is in the builder for as long as its build is at work, and what was built upon it can't be
         exported any more afterwards."""
-        able = self.saves and may_export(settings, reached.builder)
+        able = self._may_export(settings, reached)
         if able or self.foreseen or not self.saves:
             self.pull = pull_of(settings, reached, self.builder)
         exports = able and not self.foreseen and should_export(settings, pulled=self.pull is not None)
@@ -212,7 +219,7 @@ class EngineRun:
         driver = reached.builder.driver
         if in_gzip(settings, driver=driver, stands_in=False) == settings:
             return True
-        along = self.saves and may_export(settings, reached.builder) and should_export(settings, pulled=False)
+        along = self._may_export(settings, reached) and should_export(settings, pulled=False)
         return keeps_notes(reached.builder) and not along
 
     def _launch_early(self, settings: BuildSettings, session: Session) -> Early | None:

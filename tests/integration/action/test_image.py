@@ -181,6 +181,7 @@ def test_what_it_writes_is_the_runners_users(machine: Machine) -> None:
     output.write_text("")
     for place in (temp, workspace, *temp.rglob("*")):
         shutil.chown(place, user, user)
+    machine.engine.run("buildx", "prune", "--all", "--force")
     for hit in ("false", "true"):
         output.write_text("")
         ran = runner.run(node, machine.folder / "action/launcher/main.js", **given)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from layercache_ci.dockerfile.plan import Plan
+from layercache_ci.engines.containers.offer import Offer
 from layercache_ci.engines.containers.predict import predict
 from layercache_ci.engines.containers.restore import Selection, select
 from layercache_ci.engines.lookup import Lookup
 from layercache_ci.layers.model import ZSTD_LAYER, Descriptor, Layer
+from layercache_ci.report.model import Reason
 from layercache_ci.store.model import Match, Step, StepRecord
 from tests.unit.dockerfile.planning import plan_of
 
@@ -152,3 +154,34 @@ def test_a_damaged_layer_takes_all_on_it_away(tmp_path: Path) -> None:
 
     assert predictions(plan, kept, OLD) == [["hit", "miss", "miss"]]
     assert len(kept.images) == 2
+
+
+def offer_of(plan: Plan) -> Offer:
+    held = {index: record(plan, index) for index in plan.stages}
+    lookup = found(plan, held)
+    return Offer(lookup, select(plan, lookup))
+
+
+def test_what_needs_a_damaged_layer_is_lost(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", COPIES, file="1")
+    whole, copied = offer_of(plan), plan.chain(0)[1]
+
+    kept = whole.without({copied: "it is not what it was"})
+
+    assert kept.lost == {copied: Reason("damaged", "it is not what it was")}
+    assert kept.links == {key: link for key, link in whole.links.items() if key != copied}
+    assert kept.predictions(plan, version=NEW) == {0: ["miss"], 1: ["unknown", "unknown"]}
+
+
+def test_what_is_not_used_after_all_is_still_in_the_store(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "1", COPIES, file="1")
+    whole, copied = offer_of(plan), plan.chain(0)[1]
+
+    none = whole.without({copied: "it is not what it was"}).withdrawn("the disk is full")
+
+    assert none.selection == Selection()
+    assert none.left == none.links == {key: link for key, link in whole.links.items() if key != copied}
+    assert {key: reason.code for key, reason in none.lost.items()} == {
+        key: "damaged" if key == copied else "not-restored" for key in whole.links
+    }
+    assert none.predictions(plan, version=NEW)[0] == ["miss"]

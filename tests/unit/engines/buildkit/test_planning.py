@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from layercache_ci.dockerfile.plan import Plan, digest
 from layercache_ci.dockerfile.platform import host_platform
-from layercache_ci.engines.buildkit.planning import make_plan
+from layercache_ci.engines.buildkit.builders import Builder
+from layercache_ci.engines.buildkit.planning import make_plan, make_plans
 from layercache_ci.errors import InputError, PlanError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.unit.dockerfile.planning import Images
@@ -150,12 +152,6 @@ def test_the_dockerfile_is_buildkits(context: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "settings", "message"),
     [
-        ((), {"platform": "linux/amd64,linux/arm64"}, "build one platform at a time"),
-        (
-            (),
-            {"environment": {"DOCKER_DEFAULT_PLATFORM": "linux/amd64,linux/arm64"}},
-            "PLATFORM linux/amd64,linux/arm64: b",
-        ),
         ((), {"file": "-"}, "write the Dockerfile into a file"),
         (("--target", "x"), {}, "--target stands behind --"),
         (("-f", "other"), {}, "--file stands behind --"),
@@ -188,3 +184,36 @@ def test_wrong_input_is_named(context: Path) -> None:
         planned(context, shm_size="much")
     with pytest.raises(InputError, match="nowhere: No such file or directory; name the Dockerfile with --file"):
         planned(context, file=str(context / "nowhere"))
+
+
+BUILDER = Builder(name="b", driver="docker-container", node="n", endpoint="", version="v0.34.0", exports_cache=True)
+
+
+def plans(context: Path, builder: Builder = BUILDER, default: str = "", **settings: Any) -> dict[str, Plan]:
+    machine = Machine({"HOME": str(context.parent), "DOCKER_DEFAULT_PLATFORM": default}, 0, 1, terminal=False)
+    return make_plans(BuildSettings(context=str(context), **settings), machine, Images(), builder)
+
+
+def test_several_platforms_have_a_plan_each_as_a_build_for_one_has(context: Path) -> None:
+    several = plans(context, platform="linux/amd64,linux/aarch64,linux/x86_64")
+
+    assert list(several) == ["linux/amd64", "linux/arm64"]
+    for platform, plan in several.items():
+        assert plan == planned(context, platform=platform)
+    assert plans(context, default="linux/amd64,linux/arm64") == several
+    assert plans(context, platform="linux/arm64", default="linux/amd64,linux/386") == {"": several["linux/arm64"]}
+
+
+def test_a_platform_that_is_named_twice_is_one(context: Path) -> None:
+    assert plans(context, platform=f"local,{host_platform()}") == {host_platform(): planned(context)}
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [({"nodes": 2}, "the builder b has several nodes"), ({"exports_cache": False}, "holds no images for several")],
+)
+def test_several_platforms_need_one_builder_that_holds_them(context: Path, about: dict[str, Any], message: str) -> None:
+    builder = replace(BUILDER, **about)
+    with pytest.raises(PlanError, match=message):
+        plans(context, builder, platform="linux/amd64,linux/arm64")
+    assert len(plans(context, builder, platform="linux/arm64")) == 1

@@ -20,9 +20,12 @@ from layercache_ci.engines.buildkit.build import prepare
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.forms import Form, Held, Notes, Restored
+from layercache_ci.engines.buildkit.part import Part
+from layercache_ci.engines.buildkit.restore import Selection
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.transport import Exported
+from layercache_ci.engines.buildkit.work import Work
 from layercache_ci.registry.model import Access
 from layercache_ci.settings import BuildSettings, Machine
 from tests.waiting import SECONDS, until
@@ -378,17 +381,15 @@ def test_one_that_was_given_up_leaves_noted_what_it_was_told(
 def test_what_a_build_beside_it_notes_meanwhile_stays(tmp_path: Path, machine: Machine, reached: Reached) -> None:
     """Two builds share a builder: whoever saves last must not forget what the other has made of it."""
     notes = Notes.of(machine, BUILDER)
-    build = prepare(replace(SETTINGS, store=f"local:{tmp_path}/store"), machine, BUILDER)
-    build._reached = reached
-    build.plan_made, build.session = cast("Any", object()), cast("Any", SimpleNamespace(folder=tmp_path))
-    run = build._run
-    run.restored = Restored(zstd=False, layers=4)
-    run.start(build.settings, reached, ()).follow(on_line=lambda _: None, sink=None)
+    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json", restored=Restored(zstd=False, layers=4))
+    part = Part(cast("Any", SimpleNamespace(graph=SimpleNamespace(stages=()))))
+    work = Work(run, SETTINGS, BUILDER, (part,), reached, (), Selection(), folder=tmp_path, warnings=[])
+    assert work.run(None) == 0
     run.stop()
     assert notes.read() is Held.ZSTD
 
     notes.write(Held.BOTH)
-    exporter = build._exporter()
+    exporter = work.exporter(part)
 
     assert exporter is not None
     assert exporter.form is Form.ZSTD
