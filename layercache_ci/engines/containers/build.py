@@ -10,26 +10,24 @@ from typing import BinaryIO
 from layercache_ci.ci.choice import choose
 from layercache_ci.dockerfile.plan import Plan
 from layercache_ci.engines.containers import pushed, storage_conf
+from layercache_ci.engines.containers.build_storage import BuildStorage
 from layercache_ci.engines.containers.engine import FAILED, Engine, detect, enter_user_namespace
 from layercache_ci.engines.containers.image_store import write_image_store
+from layercache_ci.engines.containers.offer import Offer, make_offer
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
-from layercache_ci.engines.containers.output import OutputReader, SeenStep
+from layercache_ci.engines.containers.output import OutputReader
 from layercache_ci.engines.containers.planning import make_plan
-from layercache_ci.engines.containers.predict import predict
-from layercache_ci.engines.containers.restore import Selection, select
 from layercache_ci.engines.containers.result import describe, push
-from layercache_ci.engines.containers.save import Built, Saver
+from layercache_ci.engines.containers.save import Saver, built_of
 from layercache_ci.engines.containers.storage import Storage, StoredImage
 from layercache_ci.engines.containers.whole import Carrier, can_bring
-from layercache_ci.engines.lookup import Lookup, look_up
 from layercache_ci.engines.process import launch
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
-from layercache_ci.report.model import Prediction, Reason, StageReport
+from layercache_ci.report.model import Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
-from layercache_ci.store.model import Step
 
 
 @dataclass(slots=True)
@@ -46,7 +44,6 @@ class Build:
     notes: list[str] = field(default_factory=list)
     later: dict[str, str] = field(default_factory=dict)
     plan_made: Plan | None = None
-    selection: Selection = field(default_factory=Selection)
     bytes_restored: int = 0
     launched: float | None = None
     place: Place | None = None
@@ -56,11 +53,7 @@ class Build:
     """Whether somebody asked the engine to end."""
     _carrier: Carrier | None = None
     """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
-    _lookup: Lookup = field(default_factory=Lookup)
-    _lost: dict[str, Reason] = field(default_factory=dict)
-    _left: Mapping[str, Step] = field(default_factory=dict)
-    """What the store holds as it should and was not used all the same: links by key."""
-    _predictions: dict[int, list[Prediction]] = field(default_factory=dict)
+    _offer: Offer = field(default_factory=Offer)
     _pushes: pushed.Pushes | None = None
     """What the engine knows of the image in its registry; None where that is not kept."""
 
@@ -83,7 +76,7 @@ class Build:
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""
         self.warnings.append(warning)
-        self.plan_made, self.selection, self._predictions = None, Selection(), {}
+        self.plan_made, self._offer = None, Offer()
         if self.place is not None:
             self.place.remove()
             self.place = None
@@ -108,11 +101,10 @@ class Build:
         self._look_up()
         if store is not None and self._is_to_restore():
             self._write(store)
-        self._predict()
 
     def _is_to_restore(self) -> bool:
         """Whether there is anything, and a way to bring what is built on it to where it belongs."""
-        if not self.selection.images or self._all_there():
+        if not self._offer.selection.images or self._all_there():
             return False
         if self.settings.keep_store or can_bring(self.machine.environment):
             return True
@@ -130,35 +122,23 @@ class Build:
         except CacheError as error:
             self.warnings.append(str(error))
             return False
-        return all(own.has_image(image.image.id) for image in self.selection.images)
+        return all(own.has_image(image.image.id) for image in self._offer.selection.images)
 
     def preview(self) -> None:
         """What `restore` would choose, without reading a layer."""
         self._look_up()
         self._is_to_restore()
-        self._predict()
 
     def _look_up(self) -> None:
-        if self.plan_made is None or self.store is None:
-            return
-        self._lookup = look_up(self.plan_made, self.store)
-        self.warnings += self._lookup.warnings
-        if not self.settings.no_cache:
-            self.selection = select(self.plan_made, self._lookup)
-
-    def _predict(self) -> None:
-        plan = self.plan_made
-        if plan is None:
-            return
-        depths = {index: self.selection.depth(plan.chain(index)) for index in plan.stages}
-        self._predictions = predict(plan, depths, self.selection.offered, version=self.engine.buildah_minor)
+        if self.plan_made is not None and self.store is not None:
+            self._offer = make_offer(self.plan_made, self.store, self.warnings, no_cache=self.settings.no_cache)
 
     def _write(self, store: Store) -> None:
         try:
             place = new_place(self.machine.scratch)
             restored = write_image_store(
                 place.image_store,
-                self.selection.images,
+                self._offer.selection.images,
                 store,
                 workers=self.machine.cpus,
                 rootless=self.machine.rootless,
@@ -171,18 +151,11 @@ class Build:
         for diff_id, why in restored.damaged.items():
             self.warnings.append(f"layer {diff_id[:19]} was not restored: {why}")
         if restored.damaged:
-            self._lose(self.selection.without(restored.damaged), "; ".join(restored.damaged.values()))
-
-    def _lose(self, kept: Selection, why: str) -> None:
-        self._lost = {key: Reason("damaged", why) for key in self.selection.links.keys() - kept.links.keys()}
-        self.selection = kept
+            self._offer = self._offer.without(restored.damaged)
 
     def _restore_nothing(self, what: str, why: str) -> None:
-        """After all. The store is not to blame, and what it holds is not saved again."""
         self.warnings.append(f"{what}: {why}")
-        self._lost |= {key: Reason("not-restored", why) for key in self.selection.links}
-        self._left, self.selection = self.selection.links, Selection()
-        self._predict()
+        self._offer = self._offer.withdrawn(why)
         self._end_carrying()
         if self.place is not None:
             self.place.remove()  # at once: the disk may be full
@@ -191,11 +164,10 @@ class Build:
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. Where what was restored stands in the
         way of a build or of its result, it is built once more without."""
-        if self.place is not None:
-            try:
-                self._configure(self.place)
-            except (CacheError, OSError) as error:
-                self._restore_nothing("nothing was restored", str(error))
+        try:
+            self._where.configure()
+        except (CacheError, OSError) as error:
+            self._restore_nothing("nothing was restored", str(error))
         if self.place is not None and not self.settings.keep_store:
             self._carrier = self._begin_carrying(self.place)
         code = self._build(sink)
@@ -213,34 +185,19 @@ class Build:
         self.reader = OutputReader(time.monotonic)
         command = self.engine.build_command(self.settings)
         self.launched = self.launched or time.monotonic()
-        running = launch(command, self._environment())
+        running = launch(command, self._where.environment)
         code = running.follow(on_line=self.reader.feed, sink=sink)
         self._interrupted = running.interrupted != 0
         return code
 
-    def _configure(self, place: Place) -> None:
-        """The storage of a build on restored layers is its own: in the user's, its image would break every command
-        there once the image store is gone."""
-        (place.root / "tmp").mkdir(parents=True)
-        users = Storage(self.engine.graph_root)
-        stores = [place.image_store, *([self.engine.graph_root] if users.has_images else [])]
-        found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
-        configuration = storage_conf.for_build(
-            found, driver=self.engine.driver, root=place.root, stores=stores, rootless=self.machine.rootless
-        )
-        place.configuration.write_text(storage_conf.dump(configuration))
-
-    def _environment(self) -> dict[str, str]:
-        """What the build, and what comes after it on its storage, runs with."""
-        environment = dict(self.machine.environment)
-        if self.place is not None:
-            environment[storage_conf.VARIABLE] = str(self.place.configuration)
-        return environment
+    @property
+    def _where(self) -> BuildStorage:
+        return BuildStorage(self.engine, self.machine, self.place)
 
     def _begin_carrying(self, place: Place) -> Carrier:
         """The user's storage gets the lower layers while the engine builds."""
         carrier, plan = Carrier(self.engine, self.machine.environment, place.root), self.plan_made
-        image = None if plan is None else self.selection.deepest(plan.chain(plan.target))
+        image = None if plan is None else self._offer.selection.deepest(plan.chain(plan.target))
         try:
             if image is not None and self.store is not None:
                 carrier.begin(image, self.store)
@@ -254,7 +211,8 @@ class Build:
         if self._carrier is None or name is None:
             return None
         try:
-            self._carrier.bring(self.storage.image(name), self.storage, self.settings.tags)
+            storage = self._where.open()
+            self._carrier.bring(storage.image(name), storage, self.settings.tags)
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without us
             return f"the result could not be brought into the storage: {str(error) or type(error).__name__}"
         return None
@@ -266,13 +224,6 @@ class Build:
                 carrier.end()
         except EngineError as error:
             self.warnings.append(f"an image without a name stays in the storage: {error}")
-
-    @property
-    def storage(self) -> Storage:
-        """The storage that the engine built in. Raises CacheError where it can't be read."""
-        if self.place is None:
-            return Storage(self.engine.graph_root)
-        return Storage(self.place.root / "root", (self.place.image_store, self.engine.graph_root))
 
     def finish(self) -> None:
         """Push the image, write down what it is."""
@@ -305,13 +256,13 @@ class Build:
         """The image that the engine said it ended with; None where it said none, or where it can't be read."""
         name = self.reader.final_image
         try:
-            return None if name is None else self.storage.image(name)
+            return None if name is None else self._where.open().image(name)
         except CacheError:
             return None
 
     def _later_environment(self) -> dict[str, str]:
         """What later commands of the job run with."""
-        return self._environment() if self.settings.keep_store else dict(self.machine.environment)
+        return self._where.environment if self.settings.keep_store else dict(self.machine.environment)
 
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
@@ -319,21 +270,11 @@ class Build:
         if self.place is not None and not self.settings.keep_store:
             self.place.discard()
 
-    @property
-    def seen(self) -> dict[int, list[SeenStep]]:
-        """The engine's steps by the index of their stage in the Dockerfile."""
-        found: dict[int, list[SeenStep]] = {}
-        for step in self.reader.steps:
-            found.setdefault(step.stage - 1, []).append(step)
-        return found
-
     def stages(self) -> tuple[StageReport, ...]:
         """The stages of the report, empty where nothing could be planned."""
-        if self.plan_made is None:
+        plan, offer = self.plan_made, self._offer
+        if plan is None:
             return ()
-        predictions = self._predictions or {
-            index: ["miss"] * len(stage.steps) for index, stage in self.plan_made.stages.items()
-        }
         ignored = None
         if self.settings.no_cache:
             ignored = Reason("no-cache", "--no-cache was given")
@@ -341,12 +282,12 @@ class Build:
             ignored = Reason("no-store", "the store could not be used")
         return stage_reports(
             Facts(
-                self.plan_made,
-                self.selection,
-                predictions,
-                self._lookup.newest,
-                self.seen,
-                lost=self._lost,
+                plan,
+                offer.selection,
+                offer.predictions(plan, version=self.engine.buildah_minor),
+                offer.lookup.newest,
+                self.reader.by_stage,
+                lost=offer.lost,
                 restored=self.place is not None,
                 ignored=ignored,
             )
@@ -354,31 +295,18 @@ class Build:
 
     def save(self) -> Saved:
         """Ship the finished steps. Anything that goes wrong is a warning in the result."""
-        plan, store = self.plan_made, self.store
+        plan, store, offer = self.plan_made, self.store, self._offer
         if plan is None or store is None or not self.saves:
             return Saved(complete=False)
-        built, missed = self._built(plan)
+        built, missed = built_of(plan, self.reader.by_stage)
         try:
-            links = {**self._left, **self.selection.links}
-            saver = Saver(plan, self.storage, store, links, self._lookup, self.machine.cpus)
-            saved = saver.save(built, missed - self._left.keys())
+            saver = Saver(plan, self._where.open(), store, offer.links, offer.lookup, self.machine.cpus)
+            saved = saver.save(built, missed - offer.left.keys())
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
         if self._pushes is not None and self.settings.push:
             saved = self._pushes.keep(saved)
-        return self._lookup.keep(store, saved)
-
-    def _built(self, plan: Plan) -> tuple[list[Built], frozenset[str]]:
-        built: list[Built] = []
-        missed: set[str] = set()
-        for index, steps in self.seen.items():
-            stage = plan.stages.get(index)
-            if stage is None:
-                continue
-            own = tuple(step for step in steps if step.number > 1)
-            built.append(Built(index, own))
-            missed |= {planned.key for planned, step in zip(stage.steps, own, strict=False) if not step.hit}
-        return built, frozenset(missed)
+        return offer.lookup.keep(store, saved)
 
 
 def prepare(settings: BuildSettings, machine: Machine) -> Build:

@@ -71,6 +71,14 @@ class OutputReader:
         self._pending: list[re.Match[str]] = []
         """Lines that end a step of one of several waiting stages: the next STEP line tells of which."""
 
+    @property
+    def by_stage(self) -> dict[int, list[SeenStep]]:
+        """The steps by the index of their stage in the Dockerfile."""
+        found: dict[int, list[SeenStep]] = {}
+        for step in self.steps:
+            found.setdefault(step.stage - 1, []).append(step)
+        return found
+
     def feed(self, line: str) -> None:
         """One line without its end."""
         match = STEP.fullmatch(line)

@@ -31,6 +31,21 @@ class Built:
     steps: tuple[SeenStep, ...]
 
 
+def built_of(plan: Plan, seen: Mapping[int, Sequence[SeenStep]]) -> tuple[list[Built], frozenset[str]]:
+    """What the engine did with the planned stages, and the keys of the steps that it ran; `seen` are its steps by stage
+    index, FROM among them."""
+    built: list[Built] = []
+    missed: set[str] = set()
+    for index, steps in seen.items():
+        stage = plan.stages.get(index)
+        if stage is None:
+            continue
+        own = tuple(step for step in steps if step.number > 1)
+        built.append(Built(index, own))
+        missed |= {planned.key for planned, step in zip(stage.steps, own, strict=False) if not step.hit}
+    return built, frozenset(missed)
+
+
 @dataclass(slots=True)
 class _Tally:
     records: int = 0
