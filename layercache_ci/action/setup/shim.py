@@ -15,7 +15,7 @@ def main() -> int:
     """The exit code; or the real program in our place, with the arguments as they were given, or with what is left of
     them to do."""
     folder, program, real, *words = sys.argv[1:]
-    started = os.getpid()
+    started, environment = os.getpid(), dict(os.environb)
     try:
         with open(f"{folder}/setup.json", encoding="utf-8") as file:  # noqa: PTH123 - a module less to load
             sys.path[:0] = json.load(file)["path"]
@@ -33,7 +33,9 @@ def main() -> int:
             raise  # the process that saves
         sys.stderr.write(f"layercache: built without the cache: {type(error).__name__}: {error}\n")
         sys.stderr.flush()
-    return os.execv(real, [real, *words])  # noqa: S606 - in our place
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which what is started would inherit
+        signal.signal(ignored, signal.SIG_DFL)
+    return os.execve(real, [real, *words], environment)  # noqa: S606 - in our place, without what we added to ours
 
 
 def _flushed(code: int) -> int:
