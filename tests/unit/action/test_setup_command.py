@@ -10,7 +10,6 @@ import pytest
 
 from layercache_ci.action.setup.command import BUILDX, CONTAINERS, read_command
 from layercache_ci.action.setup.grammar import Grammar, Option, PassedOn
-from layercache_ci.dockerfile.platform import host_platform
 from layercache_ci.settings import BuildSettings
 
 BUILDX_MINE = {"HOME": "/nowhere", "BUILDX_BUILDER": "mine"}
@@ -103,9 +102,11 @@ def test_what_points_elsewhere_is_passed_on() -> None:
         read("buildah build .", {"BUILDAH_LAYERS": "false"})
     assert read("buildah build --layers .", {"BUILDAH_LAYERS": "false"}).engine_options == ()
     with pytest.raises(PassedOn, match="DOCKER_DEFAULT_PLATFORM"):
-        read("docker build .", {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
-    assert read("docker build --platform linux/s390x .", {"DOCKER_DEFAULT_PLATFORM": "linux/arm"}).platform
-    assert read("docker build .", {"DOCKER_DEFAULT_PLATFORM": host_platform()}).platform is None
+        read("docker build .", {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/amd64,linux/s390x"})
+    for platform in ("linux/s390x", "linux/amd64,linux/s390x"):
+        assert read("docker build --platform linux/arm .", {"DOCKER_DEFAULT_PLATFORM": platform}).platform
+    command = read_command("docker", ["build", "."], {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+    assert (command.settings.platform, command.environment["DOCKER_DEFAULT_PLATFORM"]) == (None, "linux/s390x")
     with pytest.raises(PassedOn, match="DOCKER_BUILDKIT"):
         read("docker build .", {"DOCKER_BUILDKIT": "0"})
 
