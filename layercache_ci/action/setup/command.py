@@ -30,12 +30,14 @@ SHORT: Final = MappingProxyType({"f": "file", "o": "output", "q": "quiet", "t": 
 BUILDX: Final = Grammar(
     SHARED
     | {
-        "allow", "annotation", "attest", "builder", "cache-from", "cache-to", "cgroup-parent", "metadata-file",
+        "allow", "annotation", "attest", "builder", "cache-from", "cache-to", "cgroup-parent", "cpu-period",
+        "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "memory", "memory-swap", "metadata-file",
         "no-cache-filter", "progress", "provenance", "sbom",
     },
-    frozenset({"debug", "load", "no-cache", "pull", "push", "quiet"}),
-    MappingProxyType({**SHORT, "D": "debug"}),
+    frozenset({"compress", "debug", "force-rm", "load", "no-cache", "pull", "push", "quiet", "rm"}),
+    MappingProxyType({**SHORT, "D": "debug", "c": "cpu-shares", "m": "memory"}),
 )  # fmt: skip
+"""With those of the classic builder that buildx takes, and ignores."""
 CONTAINERS: Final = Grammar(
     SHARED
     | {
