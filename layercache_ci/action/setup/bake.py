@@ -45,6 +45,9 @@ FIELDS: Final = MappingProxyType(
 )  # fmt: skip
 """Of a target, and the options of `docker buildx build` that mean the same."""
 ANOTHER_TARGET: Final = "target:"
+"""Nothing would come of building what stands alone with the cache first: where the real program then builds all,
+BuildKit runs a step again whose layer was restored and never read, and so it does with the last one of an image that
+was read for an export."""
 TARGET: Final = r"[\w-]+"
 """What no address of a definition elsewhere can be taken for."""
 ESCAPED: Final = frozenset({"annotations", "args", "extra-hosts", "labels"})

@@ -16,6 +16,8 @@ def main() -> int:
     them to do."""
     folder, program, real, *words = sys.argv[1:]
     started, environment = os.getpid(), dict(os.environb)
+    if None in {sys.stdin, sys.stdout, sys.stderr}:  # closed: what we open would take its place
+        return os.execve(real, [real, *words], environment)  # noqa: S606 - in our place
     try:
         with open(f"{folder}/setup.json", encoding="utf-8") as file:  # noqa: PTH123 - a module less to load
             sys.path[:0] = json.load(file)["path"]

@@ -174,3 +174,16 @@ def test_the_real_program_is_started_as_it_would_be_without_us(tmp_path: Path) -
         for each in (shim, real)
     )
     assert (ours.stdout, ours.stderr) == (plain.stdout, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_where_nobody_can_be_told_the_real_program_builds(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "setup").mkdir()
+    setup = Setup(tmp_path / "setup", Inputs({"store": "local"}), {}, (str(Path(step.__file__).parents[3]),))
+    setup.write()
+    real = Path(program(tmp_path / "bin", "buildah"))
+    real.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/called\nexit 3\n')
+    shims = setup.write_shims({"buildah": str(real)})
+    script = f"cd {tmp_path} && touch Dockerfile && {shims}/buildah build . {closed}"
+    assert subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, check=False).returncode == 3
+    assert (tmp_path / "called").read_text() == "build .\n"
