@@ -1,6 +1,5 @@
 """`docker buildx bake` and `docker compose build`: what they would build, by their own word, as builds of one target
-each. Both print it as a bake file in JSON with `--print` (docker/buildx, bake/bake.go, type Target). `docker compose up
---build` is the latter, and then itself without `--build`."""
+each. Both print it as a bake file in JSON with `--print` (docker/buildx, bake/bake.go, type Target)."""
 
 from __future__ import annotations
 
@@ -10,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,12 +17,9 @@ from layercache_ci.action.setup.command import (
     BAKES,
     BUILDER,
     BUILDX_VERBS,
-    DOCKER,
-    FIRST,
+    DEFAULT_PLATFORM,
     Command,
-    demand_buildkit,
     leading,
-    of_docker,
     read_command,
 )
 from layercache_ci.action.setup.grammar import Grammar, Option, PassedOn
@@ -39,33 +34,6 @@ BAKE: Final = Grammar(
     frozenset({"debug", "load", "no-cache", "pull", "push"}),
     MappingProxyType({"D": "debug", "f": "file"}),
 )
-COMPOSE: Final = Grammar(
-    frozenset({"ansi", "env-file", "file", "parallel", "profile", "progress", "project-directory", "project-name"}),
-    frozenset({"all-resources", "compatibility"}),
-    MappingProxyType({"f": "file", "p": "project-name"}),
-)
-"""compose's options before the verb."""
-COMPOSE_BUILD: Final = Grammar(
-    frozenset({"build-arg", "builder", "progress", "provenance", "sbom", "ssh"}),
-    frozenset({"no-cache", "pull", "push", "with-dependencies"}),
-    MappingProxyType({}),
-)
-COMPOSE_UP: Final = Grammar(
-    frozenset({"attach", "exit-code-from", "no-attach", "scale", "timeout", "wait-timeout"}),
-    frozenset(
-        {
-            "abort-on-container-exit", "abort-on-container-failure", "always-recreate-deps", "attach-dependencies",
-            "build", "detach", "force-recreate", "menu", "no-color", "no-deps", "no-log-prefix", "no-recreate",
-            "no-start", "quiet-build", "quiet-pull", "remove-orphans", "renew-anon-volumes", "timestamps", "wait",
-            "yes",
-        }
-    ),
-    MappingProxyType({"d": "detach", "t": "timeout", "V": "renew-anon-volumes", "y": "yes"}),
-)  # fmt: skip
-"""Of `up` and `create`. Without those that say what is built, or pulled, when."""
-COMPOSE_UPS: Final = ("up", "create")
-IF_MISSING: Final = frozenset({None, "", "missing", "if_not_present"})
-"""Pull policies of a service with which an image that is there is taken."""
 FIELDS: Final = MappingProxyType(
     {
         "annotations": "annotation", "args": "build-arg", "attest": "attest", "cache-from": "cache-from",
@@ -77,37 +45,20 @@ FIELDS: Final = MappingProxyType(
 )  # fmt: skip
 """Of a target, and the options of `docker buildx build` that mean the same."""
 ANOTHER_TARGET: Final = "target:"
+"""Nothing would come of building what stands alone with the cache first: where the real program then builds all,
+BuildKit runs a step again whose layer was restored and never read, and so it does with the last one of an image that
+was read for an export."""
 TARGET: Final = r"[\w-]+"
 """What no address of a definition elsewhere can be taken for."""
 ESCAPED: Final = frozenset({"annotations", "args", "extra-hosts", "labels"})
 """Fields that are printed as HCL reads them: `$${` for `${`, and `%%{` for `%{`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What a command line builds, and what the real program is to do with it then; None for nothing."""
-
-    builds: tuple[Command, ...]
-    then: tuple[str, ...] | None = None
-
-
-def read_commands(program: str, words: Sequence[str], environment: Mapping[str, str]) -> Line:
-    """Raises PassedOn for what is no build or can't be cached, InputError and
-    EngineError for what the real program will refuse."""
-    if program == "docker":
-        before, rest = leading(DOCKER, words, FIRST[program])
-        if rest and rest[0] in {"buildx", "compose"}:
-            environment = of_docker(before, environment)
-            if rest[0] == "compose":
-                return _compose(words[: len(words) - len(rest) + 1], rest[1:], environment)
-            if (targets := _bake(rest[1:], environment)) is not None:
-                return Line(targets)
-    return Line((read_command(program, words, environment),))
-
-
-def _bake(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Command, ...] | None:
-    """None where it is another command of buildx's. What a target may see beside the working folder is asked for by
-    `--allow`, which is bake's to judge."""
+def bake(
+    words: tuple[str, ...], environment: Mapping[str, str], builder: tuple[Option, ...] = ()
+) -> tuple[Command, ...] | None:
+    """None where it is another command of buildx's; `builder` is the one where none is named. What a target may see
+    beside the working folder is asked for by `--allow`, which is bake's to judge."""
     before, rest = leading(BUILDER, words, BUILDX_VERBS)
     if not rest or rest[0] not in BAKES:
         return None
@@ -118,11 +69,11 @@ def _bake(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Comma
         raise PassedOn("its definition comes by standard input")
     printed = ask(["docker", "buildx", *words[: len(words) - len(rest)], rest[0], "--print", *rest[1:]], environment)
     allowed = {option.value for option in options if option.name == "allow"}
-    targets = _targets(printed)
+    targets = targets_of(printed)
     for name, target in targets:
         if not all(map(_inside, _places(target))) or not allowed.issuperset(_entitlements(target)):
             raise PassedOn(f"the target {name} asks for what is outside")
-    return _builds(targets, (*before, *options), environment)
+    return builds_of(targets, (*builder, *before, *options), environment)
 
 
 def _inside(place: str) -> bool:
@@ -165,48 +116,7 @@ def _record(value: Any) -> Mapping[str, str]:
     return fields_of(str(value))
 
 
-def _compose(own: Sequence[str], words: tuple[str, ...], environment: Mapping[str, str]) -> Line:
-    """`own` is what stands before compose's words."""
-    verbs = ("build", *COMPOSE_UPS) if any(word.startswith("--build") for word in words) else ("build",)
-    before, rest = leading(COMPOSE, words, verbs)
-    if not rest or rest[0] not in verbs:
-        raise PassedOn
-    compose = ["docker", "compose", *words[: len(words) - len(rest)]]
-    then, asked = None, rest[1:]
-    if rest[0] in COMPOSE_UPS:
-        asked = _built_by_up(asked)
-        then = (*own, *compose[2:], *(word for word in rest if not word.startswith("--build")))
-    options, _ = COMPOSE_BUILD.read(asked)
-    demand_buildkit(environment)
-    if any(option == Option("file", "-") for option in before):
-        raise PassedOn("its definition comes by standard input")
-    if then is not None:
-        services = [word for word in asked if not word.startswith("--")]  # named, that of a profile which is off counts
-        _demand_taken(ask([*compose, "config", "--format=json", *services], environment))
-    printed = ask([*compose, "build", "--print", *asked], environment)
-    return Line(_builds(_targets(printed), (*before, *options), environment), then)
-
-
-def _built_by_up(words: tuple[str, ...]) -> tuple[str, ...]:
-    """What `build` is to be given for what `up` and `create` build. Raises PassedOn."""
-    options, services = COMPOSE_UP.read(words)
-    if not [option.on for option in options if option.name == "build"][-1:] == [True]:
-        raise PassedOn  # what is there is not built
-    alone = any(option.name == "no-deps" and option.on for option in options)
-    return (*([] if alone or not services else ["--with-dependencies"]), *services)
-
-
-def _demand_taken(config: str) -> None:
-    """Raises PassedOn where `up` would not take what is built, without `--build`."""
-    try:
-        for name, service in json.loads(config)["services"].items():
-            if "build" in service and service.get("pull_policy") not in IF_MISSING:
-                raise PassedOn(f"the service {name} has a pull_policy")
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise PassedOn(f"what compose prints of its services can't be read: {error!r}") from error
-
-
-def _targets(printed: str) -> Targets:
+def targets_of(printed: str) -> Targets:
     """By name, those that were asked for, in their order: compose prints what they depend on too. Raises PassedOn."""
     try:
         found = json.loads(printed)
@@ -231,7 +141,7 @@ def _asked(
         yield name
 
 
-def _builds(targets: Targets, options: Sequence[Option], environment: Mapping[str, str]) -> tuple[Command, ...]:
+def builds_of(targets: Targets, options: Sequence[Option], environment: Mapping[str, str]) -> tuple[Command, ...]:
     """Raises PassedOn, for a secret too that compose has of its `.env`: its value is not printed."""
     common = [option.word for option in options if option.name in {"builder", "progress"}]
     if not targets:
@@ -240,6 +150,7 @@ def _builds(targets: Targets, options: Sequence[Option], environment: Mapping[st
         for secret in map(_record, target.get("secret", ())):
             if (variable := secret.get("env")) and variable not in environment:
                 raise PassedOn(f"the target {name} has a secret of {variable}, which the environment has not")
+    environment = {name: value for name, value in environment.items() if name != DEFAULT_PLATFORM}
     return tuple(
         read_command("docker", ["buildx", "build", *common, *_words(name, target)], environment)
         for name, target in targets

@@ -17,9 +17,9 @@ from typing import Final
 from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import why_missed
 from layercache_ci.action.request import common_settings
-from layercache_ci.action.setup.bake import read_commands
 from layercache_ci.action.setup.command import ENGINES, Command
 from layercache_ci.action.setup.grammar import PassedOn
+from layercache_ci.action.setup.lines import read_commands
 from layercache_ci.action.setup.shims import ENTRY, Made, Setup
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end

@@ -12,11 +12,12 @@ from typing import Final
 
 from layercache_ci.action.setup.grammar import Grammar, Option, PassedOn
 from layercache_ci.dockerfile.go_numbers import FALSE
-from layercache_ci.dockerfile.platform import host_platform, normalize
 from layercache_ci.settings import BuildSettings, EngineChoice, assignments, without_credentials
 
 DEFAULT: Final = "default"
 """The name of docker's context for DOCKER_HOST or the usual socket, and of the builder in it."""
+DEFAULT_PLATFORM: Final = "DOCKER_DEFAULT_PLATFORM"
+"""What `docker buildx build` builds for where no option says so; bake does not read it."""
 
 SHARED: Final = frozenset(
     {
@@ -29,12 +30,14 @@ SHORT: Final = MappingProxyType({"f": "file", "o": "output", "q": "quiet", "t": 
 BUILDX: Final = Grammar(
     SHARED
     | {
-        "allow", "annotation", "attest", "builder", "cache-from", "cache-to", "cgroup-parent", "metadata-file",
+        "allow", "annotation", "attest", "builder", "cache-from", "cache-to", "cgroup-parent", "cpu-period",
+        "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "memory", "memory-swap", "metadata-file",
         "no-cache-filter", "progress", "provenance", "sbom",
     },
-    frozenset({"debug", "load", "no-cache", "pull", "push", "quiet"}),
-    MappingProxyType({**SHORT, "D": "debug"}),
+    frozenset({"compress", "debug", "force-rm", "load", "no-cache", "pull", "push", "quiet", "rm"}),
+    MappingProxyType({**SHORT, "D": "debug", "c": "cpu-shares", "m": "memory"}),
 )  # fmt: skip
+"""With those of the classic builder that buildx takes, and ignores."""
 CONTAINERS: Final = Grammar(
     SHARED
     | {
@@ -67,6 +70,8 @@ BUILDER: Final = Grammar(frozenset({"builder"}), frozenset({"debug"}), MappingPr
 DOCKER_BUILDS: Final = (("build",), ("image", "build"), ("builder", "build"))
 BUILDX_BUILDS: Final = ("build", "b")
 BAKES: Final = ("bake", "f")
+DOCKER_BAKE: Final = "bake"
+"""Docker's own word for it, since 28."""
 BUILDX_VERBS: Final = (*BUILDX_BUILDS, *BAKES)
 BUILDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
     {
@@ -76,9 +81,11 @@ BUILDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
     }
 )
 """The commands that build, by program."""
+MORE: Final = MappingProxyType({"docker": (DOCKER_BAKE, "compose")})
+"""Words that may begin several builds at once."""
 FIRST: Final = MappingProxyType(
     {
-        program: tuple(dict.fromkeys((*(words[0] for words in builds), *(["compose"] if program == "docker" else []))))
+        program: tuple(dict.fromkeys((*(words[0] for words in builds), *MORE.get(program, ()))))
         for program, builds in BUILDS.items()
     }
 )
@@ -96,6 +103,14 @@ class Command:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a command line builds, and what the real program is to do with it then; None for nothing."""
+
+    builds: tuple[Command, ...]
+    then: tuple[str, ...] | None = None
+
+
 def read_command(program: str, words: Sequence[str], environment: Mapping[str, str]) -> Command:
     """Raises PassedOn for what is no build or can't be cached, InputError for what the real program will refuse."""
     engine = ENGINES[program]
@@ -108,7 +123,7 @@ def read_command(program: str, words: Sequence[str], environment: Mapping[str, s
         if plain:
             demand_buildkit(environment)
         if plain and not any(option.name == "builder" for option in options):
-            options = (*_own_builder(environment), *options)
+            options = (*own_builder(environment), *options)
     else:
         options, arguments = CONTAINERS.read(_verb(program, rest))
         if program == "buildah":
@@ -119,9 +134,8 @@ def read_command(program: str, words: Sequence[str], environment: Mapping[str, s
     if len(arguments) != 1:
         raise PassedOn(f"it takes one build context, not {len(arguments)}")
     settings = _settings(engine, options, arguments[0], environment)
-    platform = environment.get("DOCKER_DEFAULT_PLATFORM")
-    if program == "docker" and platform and not settings.platform and normalize(platform) != host_platform():
-        raise PassedOn("DOCKER_DEFAULT_PLATFORM asks for another platform")
+    if program == "docker" and not settings.platform and "," in environment.get(DEFAULT_PLATFORM, ""):
+        raise PassedOn(f"{DEFAULT_PLATFORM} asks for several platforms")
     _demand_cacheable(settings, [option for option in options if option.name == "file"])
     return Command(settings, environment)
 
@@ -178,7 +192,7 @@ def demand_buildkit(environment: Mapping[str, str]) -> None:
         raise PassedOn("DOCKER_BUILDKIT asks for the classic builder")
 
 
-def _own_builder(environment: Mapping[str, str]) -> tuple[Option, ...]:
+def own_builder(environment: Mapping[str, str]) -> tuple[Option, ...]:
     """The builder of docker's context, which `docker build` takes unless another is named, or `docker buildx install`
     has made buildx's its own."""
     folder = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or "/root") / ".docker")

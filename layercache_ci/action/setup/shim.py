@@ -9,13 +9,16 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 
 
 def main() -> int:
     """The exit code; or the real program in our place, with the arguments as they were given, or with what is left of
     them to do."""
     folder, program, real, *words = sys.argv[1:]
-    started = os.getpid()
+    started, environment = os.getpid(), dict(os.environb)
+    if None in {sys.stdin, sys.stdout, sys.stderr}:  # closed: what we open would take its place
+        return _in_our_place(real, words, environment)
     try:
         with open(f"{folder}/setup.json", encoding="utf-8") as file:  # noqa: PTH123 - a module less to load
             sys.path[:0] = json.load(file)["path"]
@@ -33,7 +36,14 @@ def main() -> int:
             raise  # the process that saves
         sys.stderr.write(f"layercache: built without the cache: {type(error).__name__}: {error}\n")
         sys.stderr.flush()
-    return os.execv(real, [real, *words])  # noqa: S606 - in our place
+    return _in_our_place(real, words, environment)
+
+
+def _in_our_place(real: str, words: Sequence[str], environment: Mapping[bytes, bytes]) -> int:
+    """The real program, without what we added to our environment, and with the signals that Python ignores."""
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    return os.execve(real, [real, *words], environment)  # noqa: S606 - an engine
 
 
 def _flushed(code: int) -> int:

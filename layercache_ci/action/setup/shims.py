@@ -29,6 +29,17 @@ PRIVATE: Final = 0o600
 SHIM: Final = """\
 #!/bin/sh
 # Made by layercache: a command that builds is cached, any other is the real program's.
+case " {program}:$$ {program}:$PPID " in
+*" ${{LAYERCACHE_STARTED:-none}} "*)  # the real program is a script that starts what stands behind it on PATH
+    bin={place}
+    PATH=:$PATH:
+    PATH=${{PATH%%:"$bin":*}}:${{PATH#*:"$bin":}}
+    PATH=${{PATH#:}}
+    PATH=${{PATH%:}}
+    exec {program} "$@"
+    ;;
+esac
+export LAYERCACHE_STARTED={program}:$$
 case "${{1-}}" in
 {first} | -*)
     if [ -r {settings} ] && [ -x {python} ] && [ -r {entry} ]; then
@@ -79,7 +90,7 @@ class Setup:
         for program, real in programs.items():
             words = {
                 "settings": self.folder / SETTINGS, "python": sys.executable, "entry": ENTRY, "folder": self.folder,
-                "program": program, "real": real,
+                "program": program, "real": real, "place": place,
             }  # fmt: skip
             quoted = {name: shlex.quote(str(word)) for name, word in words.items()}
             (place / program).write_text(SHIM.format(first=" | ".join(FIRST[program]), **quoted))

@@ -166,11 +166,19 @@ def test_scripts_read_what_the_real_program_would_print(site: Site, make_engine:
 @pytest.mark.parametrize("site", ["buildah-1.28", "remote"], indirect=True)
 def test_what_is_not_known_is_built_without_the_cache(site: Site, make_engine: MakeEngine) -> None:
     job = set_up(site, make_engine(site.kind))
-    option = "--force-rm" if site.kind == "remote" else "--squash"
-    built = job.run(f"{job.build} {option} .")
+    built = job.run(f"{job.build} --squash .")
     assert built.returncode == 0
-    assert f"layercache: built without the cache: {option} is not known to it\n" in built.stderr
+    assert "layercache: built without the cache: --squash is not known to it\n" in built.stderr
     assert job.post()[1] == ""
+
+
+@pytest.mark.parametrize("site", ["remote"], indirect=True)
+def test_what_only_the_classic_builder_knew_may_be_said(site: Site, make_engine: MakeEngine) -> None:
+    for hits in (0, 2):
+        job = set_up(site, make_engine(site.kind))
+        built = job.run(f"{job.build} --rm --force-rm=true --compress -m 1g --cpu-shares=2 -t app:1 .")
+        assert (built.returncode, "built without" in built.stderr) == (0, False)
+        assert f": {hits} of 2 steps hit" in job.post()[1]
 
 
 @pytest.mark.parametrize("site", ["buildah-1.28", "buildah-rootless", "remote"], indirect=True)

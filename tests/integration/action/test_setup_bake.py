@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from layercache_ci.dockerfile.platform import host_platform
 from tests.conftest import MakeEngine
 from tests.integration.action.test_main import Site, site
 from tests.integration.action.test_setup import Job, set_up
@@ -92,6 +93,65 @@ def test_what_comes_up_is_built_with_the_cache(site: Site, make_engine: MakeEngi
         assert sorted(made.split("\n")) == ["", "p-api-1 api:1", "p-web-1 web:1"]
         summary = found.post()[1]
         assert (summary.count(outcome), summary.count("steps hit")) == (3, 2)
+
+
+@on_docker
+@pytest.mark.parametrize("option", ["--build ", ""])
+def test_what_is_run_is_built_with_the_cache(site: Site, make_engine: MakeEngine, option: str) -> None:
+    """Without `--build`, what is not there."""
+    for hits in (0, 2):
+        found = job(site, make_engine(site.kind))
+        web = {"build": {"context": ".", "network": "host"}, "depends_on": ["api"]}
+        services = {"web": web, "api": {"build": {"context": "api", "network": "host"}, "command": ["true"]}}
+        project = {"services": {name: {**each, "network_mode": "none"} for name, each in services.items()}}
+        (site.workspace / "compose.yaml").write_text(json.dumps(project))
+        ran = found.run(f"docker compose -p p run --rm {option}web sh -c 'cat /copy.txt -; exit 3' <<<--build")
+        assert (ran.returncode, ran.stdout) == (3, "one\n--build\n")
+        assert "built without the cache" not in ran.stderr
+        built = found.run("docker image ls --format '{{.Repository}}' 'p-*'")
+        assert sorted(built.stdout.split()) == ["p-api", "p-web"]
+        summary = found.post()[1]
+        assert (summary.count("steps hit"), f": {hits} of 2 steps hit" in summary) == (2, True)
+
+
+@on_docker
+def test_what_is_there_is_not_built_again(site: Site, make_engine: MakeEngine) -> None:
+    found = job(site, make_engine(site.kind))
+    web = {"build": {"context": ".", "network": "host"}, "network_mode": "none"}
+    (site.workspace / "compose.yaml").write_text(json.dumps({"services": {"web": web}}))
+    for _ in range(2):
+        up = found.run("docker compose -p p up --no-start")
+        assert (up.returncode, up.stdout, "layercache: built without" in up.stderr) == (0, "", False)
+    assert found.post()[1].count("steps hit") == 1
+
+
+@on_docker
+def test_only_dockers_own_build_goes_by_the_default_platform(site: Site, make_engine: MakeEngine) -> None:
+    """Each image is for the platform that the real program makes it for."""
+    text = "FROM scratch\nARG TARGETARCH\nCOPY app.txt /$TARGETARCH\n"
+    targets = {name: {"tags": [f"bake:{name}"]} for name in ("ours", "real")}
+    services = {name: {"image": f"compose:{name}", "build": "."} for name in ("ours", "real")}
+    for misses in (2, 0):  # compose's image is docker build's
+        found = job(site, make_engine(site.kind))
+        (site.workspace / "Dockerfile").write_text(text)
+        (site.workspace / "docker-bake.json").write_text(json.dumps({"target": targets}))
+        (site.workspace / "compose.yaml").write_text(json.dumps({"services": services}))
+        real = f"PATH={found.engine.environment['PATH']}"
+        for path, name in (("", "ours"), (real, "real")):
+            ran = found.run(
+                f"export DOCKER_DEFAULT_PLATFORM=linux/s390x {path}; docker build -t build:{name} .;"
+                f"docker bake {name}; docker compose build {name}"
+            )
+            assert (ran.returncode, "built without the cache" in ran.stderr) == (0, False)
+        shown = {
+            name: found.run(
+                f"docker image inspect --format '{{{{.Architecture}}}}' build:{name} bake:{name} compose:{name}"
+            ).stdout.split()
+            for name in ("ours", "real")
+        }
+        assert shown["ours"] == shown["real"] == ["s390x", host_platform().split("/")[1], "s390x"]
+        summary = found.post()[1]
+        assert (summary.count("steps hit"), summary.count("🟥 miss")) == (3, misses)
 
 
 @on_docker

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from layercache_ci.action.setup import bake
+from layercache_ci.action.setup import bake, compose, lines
 from layercache_ci.action.setup.grammar import PassedOn
 from layercache_ci.settings import BuildSettings
 
@@ -29,13 +29,19 @@ class Docker:
         return self.printed
 
 
+def answer(monkeypatch: pytest.MonkeyPatch, ask: Callable[[Sequence[str], Mapping[str, str]], str]) -> None:
+    """In the place of the real program."""
+    for module in (bake, compose):
+        monkeypatch.setattr(module, "ask", ask)
+
+
 def read(
     monkeypatch: pytest.MonkeyPatch, line: str, targets: Mapping[str, Any], order: Sequence[str] = ()
 ) -> tuple[list[BuildSettings], list[str]]:
     docker = Docker(targets, order)
-    monkeypatch.setattr(bake, "ask", docker)
+    answer(monkeypatch, docker)
     program, *words = line.split()
-    return [command.settings for command in bake.read_commands(program, words, HOME).builds], docker.called
+    return [command.settings for command in lines.read_commands(program, words, HOME).builds], docker.called
 
 
 def test_all_fields_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +108,12 @@ def test_a_group_may_be_of_groups(
 ) -> None:
     named = {name: {"targets": targets} for name, targets in groups.items()}
     printed = json.dumps({"group": named, "target": {name: {"tags": [name]} for name in "abc"}})
-    monkeypatch.setattr(bake, "ask", lambda *_: printed)
+    answer(monkeypatch, lambda *_: printed)
     if expected is None:
         with pytest.raises(PassedOn, match="can't be read"):
-            bake.read_commands("docker", ["buildx", "bake"], HOME)
+            lines.read_commands("docker", ["buildx", "bake"], HOME)
     else:
-        commands = bake.read_commands("docker", ["buildx", "bake"], HOME).builds
+        commands = lines.read_commands("docker", ["buildx", "bake"], HOME).builds
         assert [command.settings.tags for command in commands] == [(name,) for name in expected]
 
 
@@ -183,53 +189,24 @@ def test_what_can_not_be_said_by_a_command_line_is_passed_on(
         read(monkeypatch, line, {"a": target, "b": {}})
 
 
-@pytest.mark.parametrize(
-    ("line", "asked", "then"),
-    [
-        ("up --build", "", "up"),
-        ("-p x up -d --build=true web", "--with-dependencies web", "-p x up -d web"),
-        ("create --no-deps --build -t 5 web", "web", "create --no-deps -t 5 web"),
-    ],
-)
-def test_what_comes_up_is_built_before(monkeypatch: pytest.MonkeyPatch, line: str, asked: str, then: str) -> None:
-    called = []
-
-    def ask(argv: Sequence[str], _environment: Mapping[str, str]) -> str:
-        called.append(argv[1:])
-        return json.dumps({"services": {"web": {"build": {}}, "db": {"pull_policy": "always"}}, "target": {"web": {}}})
-
-    monkeypatch.setattr(bake, "ask", ask)
-    found = bake.read_commands("docker", ["-H", "unix:///x", "compose", *line.split()], HOME)
-    assert len(found.builds) == 1
-    assert found.then == ("-H", "unix:///x", "compose", *then.split())
-    project = ["-p", "x"] if line.startswith("-p") else []
-    assert called == [
-        ["compose", *project, "config", "--format=json", *(word for word in asked.split() if word[0] != "-")],
-        ["compose", *project, "build", "--print", *asked.split()],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("up", "^$"),
-        ("up --build=false", "^$"),
-        ("up --no-build --build", "--no-build is not known"),
-        ("up --build --pull=always", "--pull is not known"),
-        ("up --build", "the service web has a pull_policy"),
-        ("run --build web", "^$"),
-    ],
-)
-def test_what_comes_up_otherwise_is_composes(monkeypatch: pytest.MonkeyPatch, line: str, why: str) -> None:
-    services = {"web": {"build": {}, "pull_policy": "always"}}
-    monkeypatch.setattr(bake, "ask", lambda *_: json.dumps({"services": services, "target": {"web": {}}}))
-    with pytest.raises(PassedOn, match=why):
-        bake.read_commands("docker", ["compose", *line.split()], HOME)
-
-
 def test_what_is_printed_may_be_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for printed in ("", "[]", '{"target": 1}', '{"target": {}, "group": 1}'):
-        monkeypatch.setattr(bake, "ask", lambda *_, text=printed: text)
+        answer(monkeypatch, lambda *_, text=printed: text)
         with pytest.raises(PassedOn, match="can't be read"):
-            bake.read_commands("docker", ["buildx", "bake"], HOME)
+            lines.read_commands("docker", ["buildx", "bake"], HOME)
+
+
+def test_docker_bake_builds_where_docker_build_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for line, builder in (("docker bake a", "default"), ("docker bake --builder b a", "b")):
+        (found,), called = read(monkeypatch, line, {"a": {"tags": ["x"]}})
+        assert (found.tags, found.builder) == (("x",), builder)
+        assert called[:4] == ["docker", "buildx", "bake", "--print"]
+
+
+def test_only_the_definition_says_which_platform_a_target_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker buildx build` would go by the variable."""
+    answer(monkeypatch, Docker({"a": {}}, ()))
+    environment = {**HOME, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"}
+    (command,) = lines.read_commands("docker", ["buildx", "bake", "a"], environment).builds
+    assert command.environment == HOME

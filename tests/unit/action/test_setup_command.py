@@ -10,7 +10,6 @@ import pytest
 
 from layercache_ci.action.setup.command import BUILDX, CONTAINERS, read_command
 from layercache_ci.action.setup.grammar import Grammar, Option, PassedOn
-from layercache_ci.dockerfile.platform import host_platform
 from layercache_ci.settings import BuildSettings
 
 BUILDX_MINE = {"HOME": "/nowhere", "BUILDX_BUILDER": "mine"}
@@ -73,7 +72,7 @@ def test_what_builds_nothing_is_passed_on_without_a_word(line: str) -> None:
         ("docker build -", "fetches the context '-'"),
         ("docker build https://me:pw@github.com/o/r.git", "fetches the context 'https://github.com/o/r.git'"),
         ("docker build --squash .", "--squash is not known"),
-        ("docker build -m 1g .", "-m is not known"),
+        ("docker build -x 1 .", "-x is not known"),
         ("docker build --no-cache=maybe .", "neither true nor false"),
         ("docker build . -t", "--tag has no value"),
         ("docker build --platform linux/amd64,linux/arm64 .", "several platforms"),
@@ -103,9 +102,11 @@ def test_what_points_elsewhere_is_passed_on() -> None:
         read("buildah build .", {"BUILDAH_LAYERS": "false"})
     assert read("buildah build --layers .", {"BUILDAH_LAYERS": "false"}).engine_options == ()
     with pytest.raises(PassedOn, match="DOCKER_DEFAULT_PLATFORM"):
-        read("docker build .", {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
-    assert read("docker build --platform linux/s390x .", {"DOCKER_DEFAULT_PLATFORM": "linux/arm"}).platform
-    assert read("docker build .", {"DOCKER_DEFAULT_PLATFORM": host_platform()}).platform is None
+        read("docker build .", {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/amd64,linux/s390x"})
+    for platform in ("linux/s390x", "linux/amd64,linux/s390x"):
+        assert read("docker build --platform linux/arm .", {"DOCKER_DEFAULT_PLATFORM": platform}).platform
+    command = read_command("docker", ["build", "."], {**BUILDX_MINE, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+    assert (command.settings.platform, command.environment["DOCKER_DEFAULT_PLATFORM"]) == (None, "linux/s390x")
     with pytest.raises(PassedOn, match="DOCKER_BUILDKIT"):
         read("docker build .", {"DOCKER_BUILDKIT": "0"})
 
@@ -136,6 +137,13 @@ def test_what_the_settings_have_no_field_for_goes_to_the_engine() -> None:
     assert found.engine_options == ("--pull", "--tls-verify=false", "--volume=/a:/b", "--format=docker")
     assert not found.pull
     assert read("podman build --pull=always .").engine_options == ("--pull=always",)
+
+
+def test_what_buildx_ignores_is_given_to_it_to_ignore() -> None:
+    found = read("docker build --rm --force-rm=true -m 1g --memory-swap=2g -c1 --compress .")
+    assert found.engine_options == (
+        "--rm", "--force-rm=true", "--memory=1g", "--memory-swap=2g", "--cpu-shares=1", "--compress",
+    )  # fmt: skip
 
 
 def test_files_and_outputs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,3 +144,46 @@ def test_all_summaries_together_are_no_more_than_github_shows(tmp_path: Path, st
     text = "\n".join(_summaries(built, "full", {}))
     assert len(text.encode()) < 1 << 20
     assert text.count("### docker build ") == 9
+
+
+def test_a_real_program_that_starts_what_stands_behind_it_on_path_comes_to_an_end(tmp_path: Path) -> None:
+    program(tmp_path / "bin", "docker")
+    (tmp_path / "bin/docker").write_text('#!/bin/sh\necho "the last one: $*"\necho "$PATH"\n')
+    script = program(tmp_path / "first", "docker")
+    Path(script).write_text(f'#!/bin/sh\nPATH=$(echo "$PATH" | sed "s,{tmp_path}/first:,,")\ndocker --its-own "$@"\n')
+    behind = f"{tmp_path}/first:{tmp_path}/bin:/usr/bin:/bin"
+    setup = Setup(tmp_path / "set up", Inputs(), {}, ())
+    setup.folder.mkdir()
+    path = f"{setup.write_shims(real_programs(behind))}:{behind}"
+    done = subprocess.run(["docker", "ps", "a b"], env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == f"the last one: --its-own ps a b\n{tmp_path}/bin:/usr/bin:/bin\n"
+
+
+def test_the_real_program_is_started_as_it_would_be_without_us(tmp_path: Path) -> None:
+    """Python ignores SIGPIPE, and the step's variables for AWS's SDK are not for engines."""
+    real = Path(program(tmp_path / "bin", "docker"))
+    real.write_text('#!/bin/sh\necho "$* ${AWS_REGION-unset}"\ngrep SigIgn /proc/self/status\n')
+    root = str(Path(step.__file__).parents[3])
+    setup = Setup(tmp_path / "setup", Inputs({"store": "local"}), {}, (root,), {"AWS_REGION": "of-the-step"})
+    setup.folder.mkdir()
+    setup.write()
+    shim = setup.write_shims({"docker": str(real)}) / "docker"
+    words = ["compose", "up", "--no-build"]
+    ours, plain = (
+        subprocess.run([each, *words], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True)
+        for each in (shim, real)
+    )
+    assert (ours.stdout, ours.stderr) == (plain.stdout, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_where_nobody_can_be_told_the_real_program_builds(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "setup").mkdir()
+    setup = Setup(tmp_path / "setup", Inputs({"store": "local"}), {}, (str(Path(step.__file__).parents[3]),))
+    setup.write()
+    real = Path(program(tmp_path / "bin", "buildah"))
+    real.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/called\nexit 3\n')
+    shims = setup.write_shims({"buildah": str(real)})
+    script = f"cd {tmp_path} && touch Dockerfile && {shims}/buildah build . {closed}"
+    assert subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, check=False).returncode == 3
+    assert (tmp_path / "called").read_text() == "build .\n"
