@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -80,7 +81,9 @@ class EngineRun:
     _exports_to: Transport | None = None
     """As its first export; kept here since who plans may give up what the engine at work was told."""
     _held: Held = Held.NOTHING
-    """What the builder may have had of our doing before."""
+    """What the builder may have had of our doing before, or by what other builds do meanwhile."""
+    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """By which our notes are known."""
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
@@ -197,9 +200,10 @@ class EngineRun:
         builder = reached.builder
         stands_in = self.pull is None and builder.name != self.builder.name
         result = settings if self.pull is None else replace(settings, outputs=(), load=False)
-        near = reached.access is not None
+        near, notes = reached.access is not None, Notes.of(self.machine, builder)
+        self._held = notes.since(self._held, by=self._mark)
         told = tell(result, builder, self._held, self.restored, stands_in=stands_in, near=near)
-        Notes.of(self.machine, builder).write(held_after(told, self._held))
+        notes.write(held_after(told, self._held), by=self._mark)
         return replace(told, settings=told.settings if self.pull is None else settings)
 
     def _pushed(self) -> str | None:

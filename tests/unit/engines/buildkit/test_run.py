@@ -323,3 +323,22 @@ def test_one_that_started_early_exports_afterwards_as_is_known_by_then(
     assert Notes.of(machine, builder).read() is Held.ZSTD
     run.restored = Restored(zstd=True, layers=40)
     assert run.form(settings, at_work) is Form.ONLY_GZIP
+
+
+def test_what_another_build_does_to_the_builder_meanwhile_is_not_forgotten(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    """One that pushes in gzip what was restored in zstd comes and goes while another that pushes nothing is at work: an
+    export that forces no form would list all combinations of layers in two."""
+    notes = Notes.of(machine, BUILDER)
+    slow, pushes = (EngineRun(machine, BUILDER, tmp_path / "metadata.json") for _ in range(2))
+    slow.start(SETTINGS, reached, ()).follow(on_line=None, sink=None)
+    assert notes.read() is Held.ZSTD
+    pushes.restored = Restored(zstd=True, layers=4)
+    pushes.start(replace(SETTINGS, push=True), reached, ()).follow(on_line=None, sink=None)
+
+    assert notes.read() is Held.BOTH
+    assert slow.form(SETTINGS, reached) is Form.ONLY_GZIP
+    assert notes.read() is Held.BOTH
+    for run in (slow, pushes):
+        run.stop()
