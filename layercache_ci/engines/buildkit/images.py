@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from layercache_ci.dockerfile.plan import BaseImage
-from layercache_ci.dockerfile.platform import normalize
+from layercache_ci.dockerfile.platform import normalize, runs
 from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder, docker_words
 from layercache_ci.engines.buildkit.buildx import buildx
@@ -126,11 +126,15 @@ def _decoded(text: str, reference: str) -> dict[str, Any]:
 
 
 def _fits(image: Mapping[str, Any], platform: str) -> bool:
-    has = "/".join(filter(None, (image.get("Os"), image.get("Architecture"), image.get("Variant"))))
+    return _normal((image.get("Os"), image.get("Architecture"), image.get("Variant"))) in runs(platform)
+
+
+def _normal(platform: Sequence[str | None]) -> str:
+    """Empty where it is none that we know of."""
     try:
-        return normalize(has) == platform
+        return normalize("/".join(filter(None, platform)))
     except InputError:
-        return False
+        return ""
 
 
 def _repository(reference: str) -> str:
@@ -141,11 +145,13 @@ def _repository(reference: str) -> str:
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:
-    """The digest of the manifest for `os/architecture[/variant]`; one without a variant serves all."""
-    wanted = platform.split("/")
+    """The digest of the manifest for a normalized `platform`, or for one whose images it takes; of several the first."""
+    found: dict[str, str] = {}
     for entry in manifests:
         has = entry.get("platform") or {}
-        found = "/".join(filter(None, (has.get("os"), has.get("architecture"), has.get("variant"))))
-        if ATTESTATION not in found and found and normalize(found).split("/") == wanted:
-            return str(entry["digest"])
+        if has.get("os") != ATTESTATION:
+            found.setdefault(_normal((has.get("os"), has.get("architecture"), has.get("variant"))), str(entry["digest"]))
+    for wanted in runs(platform):
+        if wanted in found:
+            return found[wanted]
     raise EngineError(f"{reference} has no image for {platform}")

@@ -64,6 +64,28 @@ def test_the_image_of_one_platform_is_chosen_from_an_index(tmp_path: Path) -> No
     assert list(found.environment.items()) == [("A", "x=y"), ("B", "2")]
 
 
+@pytest.mark.parametrize(
+    ("listed", "platform"),
+    [
+        (["386"], "linux/amd64"),
+        (["386", "amd64"], "linux/amd64"),
+        (["arm/v5", "arm/v6", "amd64"], "linux/arm/v7"),
+        (["386", "amd64"], "linux/amd64/v2"),
+        (["arm/v7"], "linux/arm64"),
+    ],
+)
+def test_an_index_may_have_only_an_image_that_serves_too(tmp_path: Path, listed: list[str], platform: str) -> None:
+    """As i386/debian has on amd64. The last that is listed here, but for amd64 on ARM, is the best."""
+    best = [each for each in listed if platform.startswith("linux/arm") is each.startswith("arm")][-1]
+    entries = [
+        {"digest": f"sha256:{each}", "platform": dict(zip(("os", "architecture", "variant"), ("linux", *each.split("/"))))}
+        for each in listed
+    ]
+    answers = {f"{RAW} name": {"manifests": entries}, f"{FORMAT} name@sha256:{best}": IMAGE}
+
+    assert resolver(tmp_path, answers).resolve("name", platform).identity == chain_id(DIFF_IDS)
+
+
 def test_an_image_of_one_platform_is_taken_as_it_is(tmp_path: Path) -> None:
     answers = {f"{RAW} name": {"config": {}}, f"{FORMAT} name": IMAGE}
 
