@@ -342,3 +342,11 @@ def test_what_another_build_does_to_the_builder_meanwhile_is_not_forgotten(
     assert notes.read() is Held.BOTH
     for run in (slow, pushes):
         run.stop()
+
+
+@pytest.mark.parametrize(("option", "given"), [("--no-cache", True), ("--no-cache=false", False), ("--pull", False)])
+def test_no_cache_is_meant_wherever_it_stands(tmp_path: Path, machine: Machine, option: str, *, given: bool) -> None:
+    """Behind `--` too: nothing that would be restored could be a hit."""
+    settings = replace(SETTINGS, engine_options=(option,), store=f"local:{tmp_path}/store")
+
+    assert prepare(settings, machine, BUILDER).settings.no_cache is given
