@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -23,6 +24,8 @@ from layercache_ci.errors import EngineError, InputError
 
 ATTESTATION: Final = "unknown"
 """The platform of what an index holds beside images."""
+UNSEEN: Final = re.compile(r"\b(?:ONBUILD|SHELL)\b")
+"""What OCI's specification of an image has no place for, and Docker's has, as a history mentions it."""
 PATIENCE: Final = 20.0
 """Seconds that a registry has."""
 
@@ -74,7 +77,24 @@ class Resolver:
         image = _decoded(self._inspect(wanted, "--format", "{{json .Image}}"), reference)
         if "config" not in image and "rootfs" not in image and len(image) == 1:
             (image,) = image.values()
-        return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), image.get("config") or {})
+        config = image.get("config") or {}
+        history = "\n".join(str(entry.get("created_by", "")) for entry in image.get("history") or ())
+        # where it has neither, that spares two commands
+        if not history or UNSEEN.search(history):
+            try:
+                config = self._whole_config(reference, wanted, manifest)
+            except EngineError:
+                if "ONBUILD" in history:  # steps that nobody would plan
+                    raise
+        return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), config)
+
+    def _whole_config(self, reference: str, wanted: str, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The config as the registry has it: of its fields buildx shows only those that OCI's specification knows."""
+        if "config" not in manifest:
+            manifest = _decoded(self._inspect(wanted, "--raw"), reference)
+        digest = (manifest.get("config") or {}).get("digest")
+        whole = _decoded(self._inspect(f"{_repository(reference)}@{digest}", "--raw"), reference)
+        return whole.get("config") or {}
 
     def _inspect(self, reference: str, *options: str) -> str:
         words = [
