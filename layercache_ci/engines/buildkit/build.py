@@ -255,6 +255,9 @@ class Build:
             code, ended = self._deliver(pull, running, code, sink)
         if self._reached is not None and self._cache_from:
             faults = self._reached.transport.faults()
+            if code and not faults and not running.interrupted:
+                gone = self._run.asked_for_what_is_gone(self.settings, self._reached)
+                faults = () if gone is None else (gone,)
             self.warnings += [f"from the cache: {fault}" for fault in faults]
             self._served = self._of_the_cache(self._reached.transport.served(), pulled=pull is not None)
             self.bytes_restored = sum(self._served.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from layercache_ci.aside import aside
 from layercache_ci.engines.buildkit import history
@@ -35,10 +37,13 @@ from layercache_ci.engines.buildkit.load import Pull, pull_of
 from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
-from layercache_ci.engines.buildkit.transport import Transport
+from layercache_ci.engines.buildkit.transport import REPOSITORY, Transport
 from layercache_ci.engines.process import Running, launch
 from layercache_ci.errors import CacheError
 from layercache_ci.settings import BuildSettings, Machine
+
+OF_OURS: Final = re.compile(rf"http://[^/\s]+:\d+/v2/{REPOSITORY}/blobs/")
+"""A layer in a registry of ours, in an error of BuildKit's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,17 @@ class EngineRun:
         vertices = () if progress is None else progress.vertices.values()
         errors = (each.error for each in vertices if each.name.startswith("exporting to ") and each.state == "failed")
         return next(errors, None)
+
+    def asked_for_what_is_gone(self, settings: BuildSettings, reached: Reached) -> str | None:
+        """Why an engine failed that asked a registry of an earlier build of ours: a builder that is kept may do so for
+        a layer which that build never read, when it is to be made gzip (moby/buildkit, cache/blobs.go,
+        ensureCompression: what is below a layer keeps the source by which it came). Never raises."""
+        with suppress(CacheError):
+            progress = self.look_back(settings, reached, ended_well=False)
+            vertices = () if progress is None else progress.vertices.values()
+            errors = (each.error for each in vertices if each.state == "failed" and OF_OURS.search(each.error))
+            return next(errors, None)
+        return None
 
     def stop(self) -> None:
         """End an engine that nobody came to follow, and whoever reads its history."""
