@@ -261,7 +261,10 @@ def assignments(words: Sequence[str], *, name: str, environment: Mapping[str, st
 
 
 def _demand_dockerfile(settings: BuildSettings) -> None:
-    """Raises InputError where the engine won't find one; where none is named yet, no engine."""
+    """Raises InputError where the engine won't find one; where none is named yet, no engine. BuildKit's client reads
+    one on its standard input."""
+    if settings.file == "-" and settings.engine in {"auto", "buildkit"}:
+        return
     of_containers, of_buildkit = settings.dockerfile, settings.buildkit_dockerfile
     places = {"auto": (of_containers, of_buildkit), "buildkit": (of_buildkit,)}.get(settings.engine, (of_containers,))
     if not any(place.is_file() for place in places):

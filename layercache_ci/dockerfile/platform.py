@@ -80,6 +80,24 @@ def normalize(platform: str) -> str:
     return str(parse(platform))
 
 
+def runs(platform: str) -> tuple[str, ...]:
+    """The platforms whose images serve for a normalized one, the best first: of amd64 also 386, of arm64 and 32-bit ARM
+    older ones (containerd/platforms, Only; of arm64 not the minor versions, which no image is known by). Raises
+    InputError."""
+    own = parse(platform)
+    match own.architecture:
+        case "amd64":
+            older = [*(("amd64", f"v{number}") for number in _down(own.variant, to=1)), ("386", "")]
+        case "arm64":
+            older = [("arm64", ""), *(("arm", f"v{number}") for number in (8, 7, 6, 5))]
+        case "arm":
+            older = [("arm", f"v{number}") for number in _down(own.variant, to=5)]
+        case _:
+            older = []
+    spelled = (normalize(str(replace(own, architecture=name, variant=variant))) for name, variant in older)
+    return tuple(dict.fromkeys((platform, *spelled)))
+
+
 def host_platform() -> str:
     """The platform of this machine's engines, which run Linux: linux/amd64."""
     return str(_host())
@@ -105,6 +123,12 @@ def platform_args(build: str, target: str, stage: str) -> dict[str, str]:
         "TARGETVARIANT": there.variant,
         "TARGETSTAGE": stage or "default",
     }
+
+
+def _down(variant: str, *, to: int) -> range:
+    """The numbers of the variants below this one."""
+    number = variant.removeprefix("v")
+    return range(int(number) - 1, to - 1, -1) if number.isdecimal() else range(0)
 
 
 def _system(name: str) -> str:

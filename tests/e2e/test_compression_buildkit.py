@@ -126,6 +126,25 @@ def test_what_a_kept_builder_pushes_later_is_gzip(
     assert set(kinds(layers_of(name))) == set(GZIP)
 
 
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_builder_that_remembers_the_registry_of_an_earlier_build_fails_no_push(
+    lab: Lab, make_engine: MakeEngine, tmp_path: Path, *, emptied: bool
+) -> None:
+    """What one build imports in zstd and never reads, the next is to make gzip: BuildKit then asks for it where it
+    came from, which is gone."""
+    bench = Bench(lab, make_engine, "remote", tmp_path)
+    folder = context(bench, STEPS, file="1")
+    engine, name = bench.engine(), f"{lab.registry}/{tmp_path.name}"
+    build(bench, bench.engine() if emptied else engine, "--output=type=cacheonly", folder)
+    build(bench, engine, "--output=type=cacheonly", folder)
+    pushed = bench.build(engine, "-t", name, "--push", folder)
+    again = bench.build(bench.engine(), "-t", name, "--push", folder)
+
+    assert kinds(layers_of(name)) == GZIP
+    assert any("without it" in warning for warning in pushed.report["warnings"])
+    assert (again.outcomes, again.report["warnings"]) == ("hhh", [])
+
+
 @pytest.mark.parametrize(
     "kind",
     [

@@ -93,6 +93,23 @@ def test_with_pull_no_image_of_the_daemons_stands_in_the_way(bench: Bench) -> No
     assert [(each.report["warnings"], each.outcomes) for each in said[1:]] == [([], "mmm"), ([], "hhh")]
 
 
+@pytest.mark.parametrize("bench", ["remote"], indirect=True)
+def test_the_triggers_of_a_base_image_are_steps(bench: Bench) -> None:
+    """A registry's, of whose config buildx shows neither ONBUILD nor SHELL."""
+    first = bench.engine()
+    name = f"{first.registry}/{bench.folder.name.lower()}-onbuild"
+    base = (
+        'FROM {base}\nSHELL ["/bin/sh", "-ec"]\nONBUILD COPY file /copied\nONBUILD RUN cat /copied > /seen\nRUN true\n'
+    )
+    first.plain("--network", "host", "--tag", name, "--push", context(bench, base))
+    text = f"FROM {name}\nRUN echo one > /one\n"
+    same, changed = context(bench, text, file="1"), context(bench, text, file="2")
+
+    said = [bench.build(bench.engine(), folder) for folder in (same, same, changed)]
+
+    assert [(each.outcomes, each.disagreements) for each in said] == [("mmm", []), ("hhh", []), ("mmm", [])]
+
+
 def test_what_cant_be_planned_is_built_all_the_same(bench: Bench) -> None:
     """What stands behind `--` is the engine's alone, and this would say what is built."""
     folder, engine = context(bench, "FROM {base}\nARG A\nRUN echo $A > /a\n"), bench.engine()

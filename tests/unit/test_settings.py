@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layercache_ci.errors import InputError
-from layercache_ci.settings import BuildSettings, Machine, assignments, parse_size, without_credentials
+from layercache_ci.settings import (
+    BuildSettings,
+    Machine,
+    assignments,
+    demand_buildable,
+    parse_size,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +92,10 @@ def test_remote_contexts(context: str) -> None:
 )
 def test_what_others_see_of_a_url_gives_no_access(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
+
+
+def test_a_dockerfile_on_standard_input_is_buildkits_to_read(tmp_path: Path) -> None:
+    settings = BuildSettings(context=str(tmp_path), file="-", engine="buildkit")
+    demand_buildable(settings)
+    with pytest.raises(InputError, match=r"--file: .*-' is no file"):
+        demand_buildable(replace(settings, engine="buildah"))

@@ -283,6 +283,8 @@ class Build:
 
 def prepare(settings: BuildSettings, machine: Machine, builder: Builder) -> Build:
     """A build on the builder that was found, with the store opened. Raises InputError."""
+    if is_on(settings.engine_options, "--no-cache"):
+        settings = replace(settings, no_cache=True)
     chosen = choose(settings, machine)
     warnings = [*chosen.policy.warnings]
     store = chosen.open(machine.environment, warnings.append)

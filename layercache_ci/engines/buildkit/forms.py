@@ -198,13 +198,25 @@ class Notes:
 
     def read(self) -> Held:
         """Never raises."""
-        try:
-            return Held(self.file.read_text().strip())
-        except (OSError, ValueError):
-            return Held.NOTHING
+        return self._read()[0]
 
-    def write(self, held: Held) -> None:
-        """Never raises."""
+    def since(self, held: Held, *, by: str) -> Held:
+        """What the builder may have where it had `held`: that, unless another build than `by` wrote of more since."""
+        noted, writer = self._read()
+        return held if writer == by else max(held, noted, key=list(Held).index)
+
+    def write(self, held: Held, *, by: str = "") -> None:
+        """Never raises, and nobody reads half of it."""
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(held.value)
+            fresh = self.file.with_name(f"{self.file.name}.{by or 'new'}")
+            fresh.write_text(f"{held.value} {by}")
+            fresh.replace(self.file)
+
+    def _read(self) -> tuple[Held, str]:
+        """And who wrote it."""
+        try:
+            value, _, writer = self.file.read_text().partition(" ")
+            return Held(value), writer
+        except (OSError, ValueError):
+            return Held.NOTHING, ""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from layercache_ci.dockerfile.plan import BaseImage
-from layercache_ci.dockerfile.platform import normalize
+from layercache_ci.dockerfile.platform import normalize, runs
 from layercache_ci.dockerfile.stages import SCRATCH
 from layercache_ci.engines.buildkit.builders import Builder, docker_words
 from layercache_ci.engines.buildkit.buildx import buildx
@@ -23,6 +24,8 @@ from layercache_ci.errors import EngineError, InputError
 
 ATTESTATION: Final = "unknown"
 """The platform of what an index holds beside images."""
+UNSEEN: Final = re.compile(r"\b(?:ONBUILD|SHELL)\b")
+"""What OCI's specification of an image has no place for, and Docker's has, as a history mentions it."""
 PATIENCE: Final = 20.0
 """Seconds that a registry has."""
 
@@ -74,7 +77,24 @@ class Resolver:
         image = _decoded(self._inspect(wanted, "--format", "{{json .Image}}"), reference)
         if "config" not in image and "rootfs" not in image and len(image) == 1:
             (image,) = image.values()
-        return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), image.get("config") or {})
+        config = image.get("config") or {}
+        history = "\n".join(str(entry.get("created_by", "")) for entry in image.get("history") or ())
+        # where it has neither, that spares two commands
+        if not history or UNSEEN.search(history):
+            try:
+                config = self._whole_config(reference, wanted, manifest)
+            except EngineError:
+                if "ONBUILD" in history:  # steps that nobody would plan
+                    raise
+        return base_image(reference, (image.get("rootfs") or {}).get("diff_ids") or (), config)
+
+    def _whole_config(self, reference: str, wanted: str, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The config as the registry has it: of its fields buildx shows only those that OCI's specification knows."""
+        if "config" not in manifest:
+            manifest = _decoded(self._inspect(wanted, "--raw"), reference)
+        digest = (manifest.get("config") or {}).get("digest")
+        whole = _decoded(self._inspect(f"{_repository(reference)}@{digest}", "--raw"), reference)
+        return whole.get("config") or {}
 
     def _inspect(self, reference: str, *options: str) -> str:
         words = [
@@ -126,11 +146,15 @@ def _decoded(text: str, reference: str) -> dict[str, Any]:
 
 
 def _fits(image: Mapping[str, Any], platform: str) -> bool:
-    has = "/".join(filter(None, (image.get("Os"), image.get("Architecture"), image.get("Variant"))))
+    return _normal((image.get("Os"), image.get("Architecture"), image.get("Variant"))) in runs(platform)
+
+
+def _normal(platform: Sequence[str | None]) -> str:
+    """Empty where it is none that we know of."""
     try:
-        return normalize(has) == platform
+        return normalize("/".join(filter(None, platform)))
     except InputError:
-        return False
+        return ""
 
 
 def _repository(reference: str) -> str:
@@ -141,11 +165,15 @@ def _repository(reference: str) -> str:
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:
-    """The digest of the manifest for `os/architecture[/variant]`; one without a variant serves all."""
-    wanted = platform.split("/")
+    """The digest of the manifest for a normalized `platform`, or for one whose images serve; of several the first."""
+    found: dict[str, str] = {}
     for entry in manifests:
         has = entry.get("platform") or {}
-        found = "/".join(filter(None, (has.get("os"), has.get("architecture"), has.get("variant"))))
-        if ATTESTATION not in found and found and normalize(found).split("/") == wanted:
-            return str(entry["digest"])
+        if has.get("os") != ATTESTATION:
+            found.setdefault(
+                _normal((has.get("os"), has.get("architecture"), has.get("variant"))), str(entry["digest"])
+            )
+    for wanted in runs(platform):
+        if wanted in found:
+            return found[wanted]
     raise EngineError(f"{reference} has no image for {platform}")

@@ -23,6 +23,7 @@ from layercache_ci.engines.buildkit.builders import (
 from layercache_ci.engines.buildkit.buildx import buildx
 from layercache_ci.engines.buildkit.client_config import buildx_folder
 from layercache_ci.engines.buildkit.daemon import ask_daemon
+from layercache_ci.engines.buildkit.options import values_of
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, EngineError, InputError
 from layercache_ci.settings import BuildSettings, Machine
@@ -31,6 +32,9 @@ REMEDY: Final = (
     "use a builder of yours (docker/setup-buildx-action, with driver-opts image=... where moby/buildkit can't be "
     "pulled), or Docker's containerd image store"
 )
+
+GRANTED: Final = frozenset({"network.host"})
+"""What buildx starts every builder with (docker/buildx, driver/docker-container)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,11 @@ def name_of_ours(builder: Builder, machine: Machine) -> str:
 
 
 def stand_in(settings: BuildSettings, theirs: Builder) -> BuildSettings:
-    """The settings for a builder of ours in the place of `theirs`: only a daemon's own knows what `host-gateway` is.
-    Raises CacheError where that does not tell."""
+    """The settings for a builder of ours in the place of `theirs`: only a daemon's own knows what `host-gateway` is,
+    and is started with what `--allow` may ask for. Raises CacheError where that does not do."""
+    allowed = {word for value in values_of(settings.engine_options, "--allow") for word in value.split(",")} - GRANTED
+    if allowed:
+        raise CacheError(f"--allow={min(allowed)}: only the daemon's own builder, which exports no cache, may grant it")
     if not any("host-gateway" in word for word in (*settings.add_hosts, *settings.engine_options)):
         return settings
     if not theirs.host_gateway or any("host-gateway" in word for word in settings.engine_options):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from layercache_ci.aside import aside
 from layercache_ci.engines.buildkit import history
@@ -35,10 +38,13 @@ from layercache_ci.engines.buildkit.metadata import ALL_OF_IT
 from layercache_ci.engines.buildkit.planning import asked_platforms
 from layercache_ci.engines.buildkit.progress import Progress
 from layercache_ci.engines.buildkit.session import Reached, Session
-from layercache_ci.engines.buildkit.transport import Transport
+from layercache_ci.engines.buildkit.transport import REPOSITORY, Transport
 from layercache_ci.engines.process import Running, launch
 from layercache_ci.errors import CacheError
 from layercache_ci.settings import BuildSettings, Machine
+
+OF_OURS: Final = re.compile(rf"http://[^/\s]+:\d+/v2/{REPOSITORY}/blobs/")
+"""A layer in a registry of ours, in an error of BuildKit's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,6 @@ class EngineRun:
     """What is restored of the target, as soon as that is known."""
     told: Told | None = None
     """How the engine that was started last was told to compress; None where it builds without us."""
-    form: Form = Form.ZSTD
-    """Of an export beside that of the engine itself."""
     _known: frozenset[str] = field(init=False)
     """The builds that buildx had noted before."""
     _early: Future[Early | None] | None = None
@@ -83,7 +87,9 @@ class EngineRun:
     _exports_to: Transport | None = None
     """As its first export; kept here since who plans may give up what the engine at work was told."""
     _held: Held = Held.NOTHING
-    """What the builder may have had of our doing before."""
+    """What the builder may have had of our doing before, or by what other builds do meanwhile."""
+    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """By which our notes are known."""
 
     def __post_init__(self) -> None:
         self._known = history.references(self._notes)
@@ -131,9 +137,6 @@ class EngineRun:
         if early is None:
             return self._launch(settings, reached, cache_from)
         self.launched, self._unfollowed = early.launched, None
-        if reached is not None:
-            # what is restored is known by now: an export beside the engine's may take another form than it was told
-            self.form = self._tell(settings, reached).export
         if not cache_from:
             with suppress(CacheError):
                 early.reached.transport.decline()
@@ -159,12 +162,27 @@ class EngineRun:
             raise CacheError("buildx has no note of the build")
         return None
 
+    def form(self, settings: BuildSettings, reached: Reached) -> Form:
+        """Of an export beside that of the engine itself: an engine that was started early could not yet know."""
+        return self._tell(settings, reached).export
+
     def failed_export(self, settings: BuildSettings, reached: Reached) -> str | None:
         """Why what was built could not be exported; None where it was not even built. Raises CacheError."""
         progress = self.look_back(settings, reached, ended_well=False)
         vertices = () if progress is None else progress.vertices.values()
         errors = (each.error for each in vertices if each.name.startswith("exporting to ") and each.state == "failed")
         return next(errors, None)
+
+    def asked_for_what_is_gone(self, settings: BuildSettings, reached: Reached) -> str | None:
+        """Why an engine failed that asked a registry of an earlier build of ours: a builder that is kept may do so for
+        a layer which that build never read, when it is to be made gzip (moby/buildkit, cache/blobs.go,
+        ensureCompression: what is below a layer keeps the source by which it came). Never raises."""
+        with suppress(CacheError):
+            progress = self.look_back(settings, reached, ended_well=False)
+            vertices = () if progress is None else progress.vertices.values()
+            errors = (each.error for each in vertices if each.state == "failed" and OF_OURS.search(each.error))
+            return next(errors, None)
+        return None
 
     def stop(self) -> None:
         """End an engine that nobody came to follow, and whoever reads its history."""
@@ -201,14 +219,14 @@ class EngineRun:
         self._exports_to = reached.transport if exports else None
 
     def _tell(self, settings: BuildSettings, reached: Reached) -> Told:
-        """How an engine is told to compress, as far as it is known what is restored. What that leaves in the builder is
-        noted, before anything is made of it: asked when an engine is started, and when one that was is taken over."""
+        """How the engine is told to compress. What that leaves in the builder is noted."""
         builder = reached.builder
         stands_in = self.pull is None and builder.name != self.builder.name
         result = settings if self.pull is None else replace(settings, outputs=(), load=False)
-        near = reached.access is not None
+        near, notes = reached.access is not None, Notes.of(self.machine, builder)
+        self._held = notes.since(self._held, by=self._mark)
         told = tell(result, builder, self._held, self.restored, stands_in=stands_in, near=near)
-        Notes.of(self.machine, builder).write(held_after(told, self._held))
+        notes.write(held_after(told, self._held), by=self._mark)
         return replace(told, settings=told.settings if self.pull is None else settings)
 
     def _pushed(self) -> str | None:
@@ -253,7 +271,7 @@ class EngineRun:
                 self._decide(settings, reached)
             self._held = Notes.of(self.machine, builder).read()
             self.told = self._tell(settings, reached)
-            self.form, settings = self.told.export, self.told.settings
+            settings = self.told.settings
             if self.exports:
                 environment = {**environment, **ALL_OF_IT}
                 cache_to = (f"{reached.transport.cache_to(0, self.told.export)},ignore-error=true",)

@@ -73,6 +73,9 @@ class Work:
             code, ended = self._deliver(pull, running, code, sink)
         if self.reached is not None and self.cache_from:
             faults = self.reached.transport.faults()
+            if code and not faults and not running.interrupted:
+                gone = self.engine.asked_for_what_is_gone(self.settings, self.reached)
+                faults = () if gone is None else (gone,)
             self.warnings += [f"from the cache: {fault}" for fault in faults]
             self.served = self._of_the_cache(self.reached.transport.served(), pulled=pull is not None)
             if code and faults and not running.interrupted:
@@ -188,7 +191,7 @@ class Work:
             self.cache_from,
             self.folder,
             stands_in=self.reached.builder != self.builder,
-            form=self.engine.form,
+            form=self.engine.form(self.settings, self.reached),
             first=self.parts.index(part) * len(part.plan.graph.stages),
             given_up=self._closed.is_set,
         )

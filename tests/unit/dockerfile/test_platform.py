@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from layercache_ci.dockerfile.platform import host_platform, normalize, parse, platform_args
+from layercache_ci.dockerfile.platform import host_platform, normalize, parse, platform_args, runs
 from layercache_ci.errors import InputError
 
 
@@ -44,6 +44,22 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_normalize(written: str, canonical: str) -> None:
     assert normalize(written) == canonical
     assert normalize(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("platform", "served"),
+    [
+        ("linux/amd64", ["linux/386"]),
+        ("linux/amd64/v3", ["linux/amd64/v2", "linux/amd64", "linux/386"]),
+        ("linux/arm64", ["linux/arm/v8", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]),
+        ("linux/arm/v7", ["linux/arm/v6", "linux/arm/v5"]),
+        ("linux/arm/v5", []),
+        ("linux/s390x", []),
+        ("linux/386", []),
+    ],
+)
+def test_which_platforms_images_serve_another(platform: str, served: list[str]) -> None:
+    assert list(runs(platform)) == [platform, *served]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,14 @@ from layercache_ci.engines.buildkit.images import Resolver, chain_id
 
 PLATFORM = "linux/amd64"
 DIFF_IDS = [f"sha256:{digit * 64}" for digit in "12"]
-CONFIG = {"Env": ["B=1", "A=x=y", "B=2"], "WorkingDir": "/w", "User": "u", "Shell": ["s"], "OnBuild": ["RUN a"]}
-IMAGE = {"os": "linux", "architecture": "amd64", "config": CONFIG, "rootfs": {"type": "layers", "diff_ids": DIFF_IDS}}
+SHOWN = {"Env": ["B=1", "A=x=y", "B=2"], "WorkingDir": "/w", "User": "u"}
+"""What buildx shows of CONFIG."""
+CONFIG = {**SHOWN, "Shell": ["s"], "OnBuild": ["RUN a"]}
+IMAGE = {
+    "os": "linux", "architecture": "amd64", "config": SHOWN, "rootfs": {"type": "layers", "diff_ids": DIFF_IDS},
+    "history": [{"created_by": "RUN /bin/sh -c make # buildkit"}],
+}  # fmt: skip
+SAYING = {**IMAGE, "history": [{"created_by": "SHELL [s]"}, {"created_by": "/bin/sh -c #(nop)  ONBUILD RUN a"}]}
 LOCAL = [{"Os": "linux", "Architecture": "amd64", "Config": CONFIG, "RootFS": {"Layers": DIFF_IDS[:1]}}]
 INDEX = {
     "manifests": [
@@ -59,9 +65,62 @@ def test_the_image_of_one_platform_is_chosen_from_an_index(tmp_path: Path) -> No
     answers = {f"{RAW} host:5000/name:tag": INDEX, f"{FORMAT} host:5000/name@sha256:right": IMAGE}
     found = resolver(tmp_path, answers).resolve("host:5000/name:tag", PLATFORM)
 
-    assert (found.identity, found.triggers) == (chain_id(DIFF_IDS), ("RUN a",))
-    assert (found.working_dir, found.user, found.shell) == ("/w", "u", ("s",))
+    assert (found.identity, found.working_dir, found.user) == (chain_id(DIFF_IDS), "/w", "u")
     assert list(found.environment.items()) == [("A", "x=y"), ("B", "2")]
+
+
+MANIFEST = {"config": {"digest": "sha256:config"}}
+
+
+@pytest.mark.parametrize("image", [SAYING, {**IMAGE, "history": []}], ids=["by its history", "it has none"])
+@pytest.mark.parametrize("index", [True, False])
+def test_what_buildx_does_not_show_is_read_in_the_config_itself(
+    tmp_path: Path, image: dict[str, object], *, index: bool
+) -> None:
+    answers = {f"{RAW} name@sha256:config": {"config": CONFIG}}
+    if index:
+        answers |= {f"{RAW} name": INDEX, f"{FORMAT} name@sha256:right": image, f"{RAW} name@sha256:right": MANIFEST}
+    else:
+        answers |= {f"{RAW} name": MANIFEST, f"{FORMAT} name": image}
+    found = resolver(tmp_path, answers).resolve("name", PLATFORM)
+
+    assert (found.identity, found.triggers, found.shell) == (chain_id(DIFF_IDS), ("RUN a",), ("s",))
+    assert list(found.environment.items()) == [("A", "x=y"), ("B", "2")]
+
+
+@pytest.mark.parametrize(("line", "known"), [("ONBUILD RUN a", False), ("SHELL [s]", True)])
+def test_where_a_registry_does_not_give_it_triggers_are_not_passed_over(
+    tmp_path: Path, line: str, *, known: bool
+) -> None:
+    image = {**IMAGE, "history": [{"created_by": line}]}
+    found = resolver(tmp_path, {f"{RAW} name": MANIFEST, f"{FORMAT} name": image}).resolve("name", PLATFORM)
+
+    assert found.identity == (chain_id(DIFF_IDS) if known else "")
+
+
+@pytest.mark.parametrize(
+    ("listed", "platform"),
+    [
+        (["386"], "linux/amd64"),
+        (["386", "amd64"], "linux/amd64"),
+        (["arm/v5", "arm/v6", "amd64"], "linux/arm/v7"),
+        (["386", "amd64"], "linux/amd64/v2"),
+        (["arm/v7"], "linux/arm64"),
+    ],
+)
+def test_an_index_may_have_only_an_image_that_serves_too(tmp_path: Path, listed: list[str], platform: str) -> None:
+    """As i386/debian has on amd64. The last that is listed here, but for amd64 on ARM, is the best."""
+    best = [each for each in listed if platform.startswith("linux/arm") is each.startswith("arm")][-1]
+    entries = [
+        {
+            "digest": f"sha256:{each}",
+            "platform": dict(zip(("os", "architecture", "variant"), ("linux", *each.split("/")), strict=False)),
+        }
+        for each in listed
+    ]
+    answers = {f"{RAW} name": {"manifests": entries}, f"{FORMAT} name@sha256:{best}": IMAGE}
+
+    assert resolver(tmp_path, answers).resolve("name", platform).identity == chain_id(DIFF_IDS)
 
 
 def test_an_image_of_one_platform_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -100,7 +159,8 @@ def test_without_a_registry_the_newest_build_knows(tmp_path: Path) -> None:
 
 
 def test_an_image_without_layers_is_scratch(tmp_path: Path) -> None:
-    answers = {f"{RAW} name": {"config": {}}, f"{FORMAT} name": {"config": {}, "rootfs": {"diff_ids": None}}}
+    image = {**IMAGE, "rootfs": {"diff_ids": None}}
+    answers = {f"{RAW} name": {"config": {}}, f"{FORMAT} name": image}
 
     assert resolver(tmp_path, answers).resolve("name", PLATFORM).identity == "scratch"
 

@@ -9,7 +9,7 @@ import pytest
 
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.diagnose import diagnose
-from layercache_ci.engines.buildkit.ours import for_cache, list_ours, remove_ours
+from layercache_ci.engines.buildkit.ours import for_cache, list_ours, remove_ours, stand_in
 from layercache_ci.errors import CacheError, InputError
 from layercache_ci.settings import BuildSettings
 from tests.unit.engines.buildkit.fake_docker import calls, fails, fake_docker, says
@@ -72,3 +72,15 @@ def test_the_doctor_says_so(tmp_path: Path) -> None:
     *_, (good, line) = diagnose(BuildSettings(context="."), machine)
     assert good is False
     assert "DOCKER_TLS_VERIFY" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--allow=security.insecure",), ("--allow", "device=vendor.com/gpu"), ("--allow=network.host,device",)],
+)
+def test_none_stands_in_for_a_builder_that_may_be_told_to_grant_more(options: tuple[str, ...]) -> None:
+    """The daemon's configuration says what its own grants; a build that asks for more of ours would fail."""
+    with pytest.raises(CacheError, match=r"^--allow=[ds].*: only the daemon's own builder"):
+        stand_in(BuildSettings(context=".", engine_options=options), classic("default"))
+    plain = BuildSettings(context=".", engine_options=("--allow=network.host",))
+    assert stand_in(plain, classic("default")) is plain

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -20,12 +19,9 @@ from layercache_ci.engines.buildkit.build import prepare
 from layercache_ci.engines.buildkit.builders import Builder
 from layercache_ci.engines.buildkit.exporter import may_export, should_export
 from layercache_ci.engines.buildkit.forms import Form, Held, Notes, Restored
-from layercache_ci.engines.buildkit.part import Part
-from layercache_ci.engines.buildkit.restore import Selection
 from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached
 from layercache_ci.engines.buildkit.transport import Exported
-from layercache_ci.engines.buildkit.work import Work
 from layercache_ci.registry.model import Access
 from layercache_ci.settings import BuildSettings, Machine
 from tests.waiting import SECONDS, until
@@ -305,92 +301,52 @@ def test_an_engine_whose_image_leaves_starts_once_it_is_known_what_is_restored(
     assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
 
 
-@pytest.mark.parametrize(
-    ("held", "restored", "form"),
-    [
-        (Held.NOTHING, Restored(zstd=False, layers=4), Form.ZSTD),
-        (Held.NOTHING, Restored(zstd=True, layers=40), Form.ONLY_GZIP),
-        (Held.ZSTD, Restored(zstd=False, layers=4), Form.ONLY_GZIP),
-        (Held.NOTHING, None, Form.ONLY_GZIP),
-    ],
-    ids=["nothing in zstd", "restored in zstd", "zstd before", "not known"],
-)
 def test_one_that_started_early_exports_afterwards_as_is_known_by_then(
-    tmp_path: Path, machine: Machine, reached: Reached, *, held: Held, restored: Restored | None, form: Form
+    tmp_path: Path, machine: Machine, reached: Reached
 ) -> None:
-    """A container's builder of the user's is forced in any case, which is noted before it starts."""
+    """A container's builder of the user's is forced in any case."""
     settings = replace(SETTINGS, push=True, wait=False)
     builder = replace(BUILDER, driver="docker-container")
     at_work = replace(reached, builder=builder)
-    notes = Notes.of(machine, builder)
-    notes.write(held)
     run = EngineRun(machine, builder, tmp_path / "metadata.json")
     run.start_early(settings, Begun(at_work))  # type: ignore[arg-type]
     run.admit()
-    until(lambda: run._unfollowed is not None)
-    assert notes.read() is Held.BOTH
-
-    run.restored = restored
     run.start(settings, at_work, ("promised",)).follow(on_line=lambda _: None, sink=None)
     run.stop()
 
     (asked,) = builds_in(tmp_path)
     assert "--cache-from=type=registry,ref=promised" in asked
     assert f"--output=type=image,push=true,{ONLY_GZIP}" in asked
-    assert run.form is form
-    assert notes.read() is (Held.BOTH if form is Form.ONLY_GZIP else Held.ZSTD)
-    assert run.told is not None
-    assert run.told.forced
-
-
-def test_one_that_started_early_unforced_is_noted_to_hold_both_before_an_export_is_forced(
-    tmp_path: Path, machine: Machine, reached: Reached
-) -> None:
-    """The user has the image forced, and too little was known of it."""
-    settings = replace(SETTINGS, outputs=("type=registry,name=a,compression=gzip,force-compression=true",), wait=False)
-    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json")
-    run.start_early(settings, Begun(reached))  # type: ignore[arg-type]
-    run.admit()
-    until(lambda: run._unfollowed is not None)
-    notes = Notes.of(machine, BUILDER)
-    assert notes.read() is Held.ZSTD
-
-    run.restored = Restored(zstd=True, layers=4)
-    run.start(settings, reached, ("promised",)).follow(on_line=lambda _: None, sink=None)
-    run.stop()
-
-    assert (run.form, notes.read()) == (Form.ONLY_GZIP, Held.BOTH)
-
-
-def test_one_that_was_given_up_leaves_noted_what_it_was_told(
-    tmp_path: Path, machine: Machine, reached: Reached
-) -> None:
-    builder = replace(BUILDER, driver="docker-container")
-    at_work = replace(reached, builder=builder)
-    settings = replace(SETTINGS, push=True, wait=False)
-    run = EngineRun(machine, builder, tmp_path / "metadata.json")
-    run.start_early(settings, Begun(at_work))  # type: ignore[arg-type]
-    run.admit()
-    until(lambda: run._unfollowed is not None)
-    run.start(settings, None, ()).follow(on_line=lambda _: None, sink=None)
-    run.stop()
-
     assert Notes.of(machine, builder).read() is Held.BOTH
+    run.restored = Restored(zstd=False, layers=4)
+    assert run.form(settings, at_work) is Form.ZSTD
+    assert Notes.of(machine, builder).read() is Held.ZSTD
+    run.restored = Restored(zstd=True, layers=40)
+    assert run.form(settings, at_work) is Form.ONLY_GZIP
 
 
-def test_what_a_build_beside_it_notes_meanwhile_stays(tmp_path: Path, machine: Machine, reached: Reached) -> None:
-    """Two builds share a builder: whoever saves last must not forget what the other has made of it."""
+def test_what_another_build_does_to_the_builder_meanwhile_is_not_forgotten(
+    tmp_path: Path, machine: Machine, reached: Reached
+) -> None:
+    """One that pushes in gzip what was restored in zstd comes and goes while another that pushes nothing is at work: an
+    export that forces no form would list all combinations of layers in two."""
     notes = Notes.of(machine, BUILDER)
-    run = EngineRun(machine, BUILDER, tmp_path / "metadata.json", restored=Restored(zstd=False, layers=4))
-    part = Part(cast("Any", SimpleNamespace(graph=SimpleNamespace(stages=()))))
-    work = Work(run, SETTINGS, BUILDER, (part,), reached, (), Selection(), folder=tmp_path, warnings=[])
-    assert work.run(None) == 0
-    run.stop()
+    slow, pushes = (EngineRun(machine, BUILDER, tmp_path / "metadata.json") for _ in range(2))
+    slow.start(SETTINGS, reached, ()).follow(on_line=None, sink=None)
     assert notes.read() is Held.ZSTD
+    pushes.restored = Restored(zstd=True, layers=4)
+    pushes.start(replace(SETTINGS, push=True), reached, ()).follow(on_line=None, sink=None)
 
-    notes.write(Held.BOTH)
-    exporter = work.exporter(part)
-
-    assert exporter is not None
-    assert exporter.form is Form.ZSTD
     assert notes.read() is Held.BOTH
+    assert slow.form(SETTINGS, reached) is Form.ONLY_GZIP
+    assert notes.read() is Held.BOTH
+    for run in (slow, pushes):
+        run.stop()
+
+
+@pytest.mark.parametrize(("option", "given"), [("--no-cache", True), ("--no-cache=false", False), ("--pull", False)])
+def test_no_cache_is_meant_wherever_it_stands(tmp_path: Path, machine: Machine, option: str, *, given: bool) -> None:
+    """Behind `--` too: nothing that would be restored could be a hit."""
+    settings = replace(SETTINGS, engine_options=(option,), store=f"local:{tmp_path}/store")
+
+    assert prepare(settings, machine, BUILDER).settings.no_cache is given
