@@ -18,6 +18,9 @@ FROM_SCRATCH: Final = {
     "envs": "ENV",
 }  # fmt: skip
 """Inputs of builds without a Containerfile, and what to write in one instead."""
+OF_A_CONTAINERFILE: Final = {"arch": "write platforms", "archs": "write platforms", "platform": "write platforms",
+                             "extra-args": "name one of them"}  # fmt: skip
+"""Inputs that say what is built where the others are buildah-build's too, and what to do where they are not."""
 HARMLESS: Final = frozenset(
     {"compression", "compression-level", "force-compression", "oci-mediatypes", "push", "store"}
 )
@@ -28,7 +31,6 @@ def buildah_settings(
     inputs: Inputs, settings: BuildSettings, machine: Machine, folder: Path, *, workspace: Path
 ) -> tuple[BuildSettings, str, str]:
     """The settings, and the outputs `image` and `tags`. Raises InputError."""
-    _refuse(inputs)
     image = (inputs.text("image") or "").lower()
     tags = tuple(tag.lower() for tag in inputs.words("tags")) or ("latest",)
     if len({":" in tag for tag in tags}) > 1:
@@ -71,7 +73,9 @@ def with_podmans_outputs(settings: BuildSettings) -> BuildSettings:
     return replace(settings, outputs=tuple(kept), push=push, tags=(*settings.tags, *names))
 
 
-def _refuse(inputs: Inputs) -> None:
+def demand_known(inputs: Inputs, *, buildahs: bool) -> None:
+    """Raises InputError for what would be left out of the image without a word: what only a build without a
+    Containerfile has, and, where the inputs are not `buildahs`, what says nothing in build-push-action's meaning."""
     if inputs.given("buildah-image"):
         raise InputError(
             f"buildah-image: {inputs.text('buildah-image')!r} would build where no cache is; install Buildah"
@@ -83,6 +87,12 @@ def _refuse(inputs: Inputs) -> None:
                     f"{name}: {' '.join(inputs.lines(name))!r} is for a build without a Containerfile, which has no "
                     f"steps to cache; write it as {instruction} in one and name that in containerfiles"
                 )
+    for name, advice in () if buildahs else OF_A_CONTAINERFILE.items():
+        if inputs.given(name):
+            raise InputError(
+                f"{name}: {' '.join(inputs.lines(name))!r} is meant with image or containerfiles, as in buildah-build, "
+                f"and neither is given; {advice}"
+            )
 
 
 def _file(inputs: Inputs, folder: Path, workspace: Path) -> str | None:
@@ -103,8 +113,9 @@ def _file(inputs: Inputs, folder: Path, workspace: Path) -> str | None:
 
 
 def _platform(inputs: Inputs) -> str | None:
-    platforms = [*inputs.list("platforms"), *filter(None, [inputs.text("platform")])]
-    archs = [*inputs.list("archs"), *filter(None, [inputs.text("arch")])]
+    # where both are given the list counts, and it alone
+    platforms = inputs.list("platforms") or tuple(filter(None, [inputs.text("platform")]))
+    archs = inputs.list("archs") or tuple(filter(None, [inputs.text("arch")]))
     if platforms and archs:
         raise InputError(f"platforms: {','.join(platforms)!r} and archs {','.join(archs)!r} exclude each other")
     named = list(dict.fromkeys(platforms or [f"linux/{arch}" for arch in archs]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
+from layercache_ci.action.buildah import buildah_settings, demand_known, with_podmans_outputs
 from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context, git_host
 from layercache_ci.action.gha import with_token
 from layercache_ci.action.given import SECRETS
@@ -60,12 +60,14 @@ class Request:
 def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: EngineChoice, workspace: Path) -> Request:
     """What comes of the build is written into `folder`, and so are the secrets, below `secrets`. Raises InputError that
     names the input."""
+    buildahs = inputs.given(*BUILDAHS)
+    demand_known(inputs, buildahs=buildahs)
     secrets = Secrets(folder / SECRETS)
     secrets.add(inputs)
     common = replace(common_settings(inputs, machine, folder), engine=engine)
     notes: list[str] = []
     foreseen: list[str] = []
-    if inputs.given(*BUILDAHS):
+    if buildahs:
         settings, image, tags = buildah_settings(inputs, common, machine, folder, workspace=workspace)
     else:
         settings, why = _docker(inputs, common, machine, secrets, folder, workspace=workspace)

@@ -446,6 +446,13 @@ def test_several_containerfiles_are_one(workspace: Path) -> None:
         ({"containerfiles": "Dockerfile", "tags": "v1"}, ["image", "'v1'"]),
         ({"image": "app", "containerfiles": "none"}, ["containerfiles", "'none'"]),
         ({"image": "app", "archs": "amd64", "platforms": "linux/amd64"}, ["platforms", "archs"]),
+        ({"tags": "r/a:1", "base_image": "fedora"}, ["base-image", "'fedora'", "FROM", "containerfiles"]),
+        ({"tags": "r/a:1", "entrypoint": "a\nb"}, ["entrypoint", "'a b'", "ENTRYPOINT"]),
+        ({"tags": "r/a:1", "buildah_image": "quay.io/buildah"}, ["buildah-image", "quay.io/buildah"]),
+        ({"tags": "r/a:1", "platform": "linux/arm64"}, ["platform", "'linux/arm64'", "image", "platforms"]),
+        ({"tags": "r/a:1", "arch": "arm64"}, ["arch", "'arm64'", "containerfiles", "platforms"]),
+        ({"tags": "r/a:1", "archs": "arm64"}, ["archs", "'arm64'", "containerfiles", "platforms"]),
+        ({"tags": "r/a:1", "extra_args": "--jobs 4"}, ["extra-args", "'--jobs 4'", "image", "containerfiles"]),
     ],
 )
 def test_a_wrong_input_is_named_with_its_value_and_the_remedy(
@@ -454,6 +461,12 @@ def test_a_wrong_input_is_named_with_its_value_and_the_remedy(
     said = refusal(workspace, **values)
     assert "\n" not in said
     assert [word for word in named if word not in said] == []
+
+
+def test_of_an_architecture_and_a_list_of_some_the_list_counts(workspace: Path) -> None:
+    assert request(workspace, "buildah", image="app", arch="arm64", archs="amd64").settings.platform == "linux/amd64"
+    both = request(workspace, "buildah", image="app", platform="linux/arm64", platforms="linux/amd64")
+    assert both.settings.platform == "linux/amd64"
 
 
 @pytest.mark.parametrize("output", ["type=oci,dest=x", "type=image,push-by-digest=true"])
