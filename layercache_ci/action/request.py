@@ -37,6 +37,7 @@ BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
 BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "no-cache-filters", "provenance", "sbom")
 NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
 """Outputs for which buildx writes no image ID."""
+NO_DOCKER: Final = "no Docker daemon answers, or docker has no buildx"
 FETCHED: Final = "the engine fetches the context"
 UNCACHED: Final = "built without the cache: "
 """What the engines' warnings say."""
@@ -65,7 +66,7 @@ def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: Engi
     secrets = Secrets(folder / SECRETS)
     secrets.add(inputs)
     common = replace(common_settings(inputs, machine, folder), engine=engine)
-    notes: list[str] = []
+    notes = [f"{NO_DOCKER}: {engine} builds"] if _in_dockers_place(inputs, engine) else []
     foreseen: list[str] = []
     if buildahs:
         settings, image, tags = buildah_settings(inputs, common, machine, folder, workspace=workspace)
@@ -107,7 +108,17 @@ def choose_engine(inputs: Inputs, machine: Machine) -> EngineChoice:
         return "buildkit"
     if buildahs and shutil.which("buildah", path=machine.environment.get("PATH")):
         return "buildah"
-    return "podman" if find("auto", machine)[0] == "podman" else "buildah"
+    try:
+        return "podman" if find("auto", machine)[0] == "podman" else "buildah"
+    except InputError as error:
+        none = "neither podman nor buildah is on PATH"
+        lack = f"{none}, one of which builds" if buildahs else f"{NO_DOCKER}, and {none}"
+        raise InputError(f"engine: {lack}; install one, or start what there is, before this step") from error
+
+
+def _in_dockers_place(inputs: Inputs, engine: EngineChoice) -> bool:
+    """Whether it builds although nobody asked for it, so that later docker commands won't have the image."""
+    return engine != "buildkit" and (inputs.text("engine") or "auto") == "auto" and not inputs.given(*BUILDAHS)
 
 
 def common_settings(inputs: Inputs, machine: Machine, folder: Path) -> BuildSettings:

@@ -202,7 +202,10 @@ def test_an_attestation_with_a_truth_value(workspace: Path) -> None:
 
 
 def test_buildah_is_not_given_what_only_buildx_knows(workspace: Path) -> None:
-    made = request(workspace, "buildah", annotations="a=1", cgroup_parent="cg", sbom="true", cache_from="type=gha")
+    made = request(
+        workspace, "buildah", engine="buildah", annotations="a=1", cgroup_parent="cg", sbom="true",
+        cache_from="type=gha",
+    )  # fmt: skip
     assert made.settings.engine_options == ("--cgroup-parent=cg", "--annotation=a=1")
     assert made.notes == ("buildah has no cache-from, sbom: left out",)
 
@@ -499,3 +502,24 @@ def test_the_engine(tmp_path: Path, installed: list[str], values: dict[str, str]
         program(tmp_path, name)
     inputs = read_inputs({variable(name): value for name, value in values.items()})
     assert choose_engine(inputs, Machine({"PATH": str(tmp_path)}, 0, 1, terminal=False)) == engine
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "engine: no Docker daemon answers, or docker has no buildx, and neither podman nor buildah is on PATH; "),
+        ({"image": "app"}, "engine: neither podman nor buildah is on PATH, one of which builds; "),
+    ],
+)
+def test_where_no_engine_is(tmp_path: Path, values: dict[str, str], said: str) -> None:
+    inputs = read_inputs({variable(name): value for name, value in values.items()})
+    with pytest.raises(InputError) as raised:
+        choose_engine(inputs, Machine({"PATH": str(tmp_path)}, 0, 1, terminal=False))
+    assert str(raised.value).startswith(said)
+
+
+def test_whoever_meant_docker_is_told_that_another_engine_builds(workspace: Path) -> None:
+    """Its later commands won't find the image."""
+    assert request(workspace, "podman").notes == ("no Docker daemon answers, or docker has no buildx: podman builds",)
+    assert request(workspace, "podman", engine="podman").notes == ()
+    assert request(workspace, "podman", image="app").notes == ()
