@@ -4,12 +4,13 @@ without quotes, the context in the workspace (its index.ts and utils.ts)."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from layercache_ci.action.inputs import Inputs
+from layercache_ci.dockerfile.go_numbers import TRUE
 from layercache_ci.errors import InputError
 from layercache_ci.settings import BuildSettings, EngineChoice, Machine, assignments
 
@@ -21,6 +22,8 @@ FROM_SCRATCH: Final = {
 OF_A_CONTAINERFILE: Final = {"arch": "write platforms", "archs": "write platforms", "platform": "write platforms",
                              "extra-args": "name one of them"}  # fmt: skip
 """Inputs that say what is built where the others are buildah-build's too, and what to do where they are not."""
+PLANNED: Final = ("--target", "--tag", "--label", "--build-arg", "--build-context")
+"""Options of the engines that settings have a field for, which planning, or the way to the image, goes by."""
 HARMLESS: Final = frozenset(
     {"compression", "compression-level", "force-compression", "oci-mediatypes", "push", "store"}
 )
@@ -47,6 +50,7 @@ def buildah_settings(
         platform=_platform(inputs),
         engine_options=tuple(_options(inputs, settings.engine)),
     )
+    found = _with_extra(found, inputs.words("extra-args"), machine.environment)
     return found, image, inputs.text("tags") or "latest"
 
 
@@ -122,12 +126,43 @@ def _platform(inputs: Inputs) -> str | None:
     return ",".join(named) or None
 
 
+def _with_extra(settings: BuildSettings, words: Sequence[str], environment: Mapping[str, str]) -> BuildSettings:
+    """With what `extra-args` say of the image, which has no other way for some of it (`--target`): as an option of the
+    engine's alone nobody would look at it, and the cache be one for another stage."""
+    found: dict[str, list[str]] = {name: [] for name in PLANNED}
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word.startswith("-t"):
+            name, equals, value = "--tag", word[2:], word[2:].removeprefix("=")
+        if name == "--no-cache" and (not equals or value in TRUE):
+            settings = replace(settings, no_cache=True)
+        elif name in PLANNED:
+            found[name].append(value if equals else next(rest, ""))
+        else:
+            others.append(word)
+    return replace(
+        settings,
+        target=[settings.target, *found["--target"]][-1],
+        tags=(*settings.tags, *found["--tag"]),
+        labels=(*settings.labels, *found["--label"]),
+        build_args={
+            **settings.build_args,
+            **assignments(found["--build-arg"], name="extra-args: --build-arg", environment=environment),
+        },
+        build_contexts={
+            **settings.build_contexts,
+            **assignments(found["--build-context"], name="extra-args: --build-context"),
+        },
+        engine_options=(*settings.engine_options, *others),
+    )
+
+
 def _options(inputs: Inputs, engine: EngineChoice) -> Iterator[str]:
     if engine == "buildkit":
-        yield from inputs.words("extra-args")
         return
     oci = inputs.flag("oci")
     yield f"--format={'oci' if oci else 'docker'}"
     if oci:
         yield from (f"--annotation={annotation}" for annotation in inputs.lines("annotations"))
-    yield from inputs.words("extra-args")

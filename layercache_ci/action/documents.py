@@ -55,7 +55,8 @@ What BuildKit's checks find in the Dockerfile is an annotation at its line, as w
 `DOCKER_BUILD_CHECKS_ANNOTATIONS: false` leaves them out. `metadata` has them in any case, as `buildx.build.warnings`.
 
 What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
-without an image of its own for each; and builds without a Containerfile are refused, as is `buildah-image`.
+without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
+Containerfile are refused, and so is `buildah-image`.
 
 A build for several platforms at once is not cached. Build each in a job of its own; for such a build, and one of a
 context that the engine fetches, `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository

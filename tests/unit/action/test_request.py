@@ -370,7 +370,7 @@ def test_buildah_builds_inputs_are_meant_as_it_means_them(workspace: Path) -> No
         workspace, "buildah", {"OUTER": "o"},
         image="Quay.io/Me/App", tags="V1 latest", containerfiles="Containerfile", context="sub",
         labels='a="x"\nb=1,2', build_args="A=1\nOUTER", archs="arm64", oci="true", annotations="n=1",
-        tls_verify="false", extra_args="--ulimit nofile=1\n--quiet", layers="true", squash="true",
+        tls_verify="false", extra_args="--ulimit nofile=1\n--volume=/a:/b", layers="true", squash="true",
     )  # fmt: skip
     settings = made.settings
     assert settings.tags == ("quay.io/me/app:v1", "quay.io/me/app:latest")
@@ -379,9 +379,25 @@ def test_buildah_builds_inputs_are_meant_as_it_means_them(workspace: Path) -> No
     )  # fmt: skip
     assert (settings.labels, settings.build_args) == (('a="x"', "b=1,2"), {"A": "1", "OUTER": "o"})
     assert settings.engine_options == (
-        "--format=oci", "--annotation=n=1", "--ulimit", "nofile=1", "--quiet", "--tls-verify=false",
+        "--format=oci", "--annotation=n=1", "--ulimit", "nofile=1", "--volume=/a:/b", "--tls-verify=false",
     )  # fmt: skip
     assert (made.image, made.tags) == ("quay.io/me/app", "V1 latest")
+
+
+@pytest.mark.parametrize("engine", ["buildah", "buildkit"])
+def test_what_extra_args_say_of_the_image_is_planned(workspace: Path, engine: EngineChoice) -> None:
+    """As one of the engine's own options it would not be looked at: another stage would be planned."""
+    (workspace / "other").mkdir()
+    settings = request(
+        workspace, engine, {"OUTER": "o"},
+        image="app", tags="v1", labels="a=1", build_args="A=1",
+        extra_args="--jobs 2 --target prod --build-arg OUTER --build-arg=A=2\n--label b=2 --label=c=3 -t app:x -tapp:y"
+        " --tag=app:z --build-context other=other --no-cache --isolation=chroot",
+    ).settings  # fmt: skip
+    assert (settings.target, settings.build_args) == ("prod", {"A": "2", "OUTER": "o"})
+    assert (settings.tags, settings.labels) == (("app:v1", "app:x", "app:y", "app:z"), ("a=1", "b=2", "c=3"))
+    assert (settings.build_contexts, settings.no_cache) == ({"other": "other"}, True)
+    assert settings.engine_options[-3:] == ("--jobs", "2", "--isolation=chroot")
 
 
 def test_buildah_build_writes_dockers_format_with_the_tag_latest(workspace: Path) -> None:
