@@ -68,3 +68,14 @@ def test_what_is_told_of_a_list_is_the_lists(site: Site, make_engine: MakeEngine
     there = f"docker://{engine.registry}/app@{pushed['digest']}"
     raw = engine.run("inspect", "--raw", "--tls-verify=false", there, program="skopeo").stdout
     assert len(json.loads(raw)["manifests"]) == 2
+
+
+@pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)
+def test_what_is_put_together_of_several_containerfiles_is_known_again(site: Site, make_engine: MakeEngine) -> None:
+    """Although it lies in a folder of the step's own: else nothing could be said of what changed."""
+    (site.workspace / "a").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    for text in ("one", "two"):
+        (site.workspace / "b").write_text(f"RUN echo {text} >/b\n")
+        step = site.run(make_engine(site.kind), image="app", containerfiles="a\nb", wait="true")
+    assert (step.code, step.outputs["hit-steps"], step.outputs["total-steps"]) == (0, "1", "2")
+    assert "the instruction changed" in step.summary
