@@ -287,7 +287,7 @@ INPUTS: Final[tuple[Input, ...]] = (
         "summary",
         "choice",
         "How much the job summary says",
-        "short; off where DOCKER_BUILD_SUMMARY is false",
+        "short; off where DOCKER_BUILD_SUMMARY is false, or DOCKER_BUILD_NO_SUMMARY true",
         ("off", "short", "full"),
     ),
     _own("comment", "flag", "Keep one comment on the pull request with the result", "false"),

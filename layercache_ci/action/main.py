@@ -24,7 +24,7 @@ from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import outputs, parsed, read, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import masks, shown
-from layercache_ci.dockerfile.go_numbers import FALSE
+from layercache_ci.dockerfile.go_numbers import FALSE, TRUE
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
@@ -170,8 +170,11 @@ def _detail(inputs: Inputs, machine: Machine) -> str:
 
 
 def default_summary(machine: Machine) -> str:
-    """build-push-action's variable, a boolean of Go's, counts here too."""
-    return "off" if machine.environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
+    """build-push-action's variable, a boolean of Go's, counts here too, and until its v7 the one that stands above it."""
+    environment = machine.environment
+    if refused := environment.get("DOCKER_BUILD_NO_SUMMARY"):
+        return "off" if refused in TRUE else "short"
+    return "off" if environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
 
 
 def _summarize(report: Report, detail: str, settings: Mapping[str, str], machine: Machine) -> None:
