@@ -170,7 +170,7 @@ def _detail(inputs: Inputs, machine: Machine) -> str:
 
 
 def default_summary(machine: Machine) -> str:
-    """build-push-action's variable, a boolean of Go's, counts here too, and until its v7 the one that stands above it."""
+    """build-push-action's variable, a boolean of Go's, counts here too, and what it had before its v7."""
     environment = machine.environment
     if refused := environment.get("DOCKER_BUILD_NO_SUMMARY"):
         return "off" if refused in TRUE else "short"
