@@ -67,7 +67,7 @@ def test_what_is_longer_than_github_takes_ends_earlier(run: Run, length: int, li
 def test_a_block_that_is_cut_off_is_closed_wherever_that_is() -> None:
     """Or the word of the rest would be code."""
     seen = set()
-    for most in range(50, 200):
+    for most in range(53, 200):
         cut = fitting("y" * 9 + "\n```text\none\n```\n" + "z\n" * 100, most)
         assert len(cut) <= most
         assert cut.endswith("\n\nThe rest is in the job summary.")
