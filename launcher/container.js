@@ -14,8 +14,9 @@ const UNIX = "unix://";
 const PARTS = ["Dockerfile", "requirements/runtime.txt"];
 const ANOTHER_ENGINE = ["IMAGE", "CONTAINERFILES", "DOCKERFILES"];
 const PACKAGES = "/opt/layercache/packages"; // of the image, whose tag says for which lock
-// The image has its own; the rest of the environment is the step's.
-const OF_THE_MACHINE = /^(PATH|HOSTNAME|SHELL|PWD|OLDPWD|SHLVL|_|(LD|PYTHON|NODE)_?.*)$/;
+// The image has its own; the rest of the environment is the step's, for build-args and secret-envs too. With a _ behind
+// PYTHON hardly any is Python's.
+const OF_THE_MACHINE = /^(PATH|HOSTNAME|SHELL|PWD|OLDPWD|SHLVL|_|LD_.*|PYTHON[A-Z0-9]*|PYTHON_GIL|NODE_OPTIONS)$/;
 
 /** The name of the image, where a daemon answers and the step asks for no other engine; else undefined. */
 function image(environment) {

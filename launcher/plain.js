@@ -13,6 +13,11 @@ const NAMES = { darwin: "macOS", win32: "Windows" };
 const TEXTS = ["builder", "call", "cgroup-parent", "file", "network", "provenance", "sbom", "shm-size", "target"];
 const FLAGS = ["load", "no-cache", "pull", "push"];
 const OTHER_FLAGS = ["comment", "fail-on-miss", "keep-store", "oci", "s3-path-style", "setup", "tls-verify", "wait"];
+// What they say of the image would be left out.
+const BUILDAHS = [
+  "image", "containerfiles", "dockerfiles", "base-image", "content", "entrypoint", "port", "workdir", "envs", "arch",
+  "archs", "platform", "extra-args", "buildah-image",
+];
 const BOOLEAN = /^(true|True|TRUE|false|False|FALSE)?$/; // as layercache_ci/action/inputs.py takes them
 const NO_IMAGE = ["type=local", "type=tar", "type=cacheonly"]; // outputs for which buildx writes no image ID
 // By input its option.
@@ -85,7 +90,7 @@ function refused(input, system) {
   if (input("config")) {
     return `config: on ${system} no file of inputs is read; write them in the workflow, or use a Linux runner`;
   }
-  const other = ["image", "containerfiles", "dockerfiles"].find(input);
+  const other = BUILDAHS.find(input);
   return other && `${other}: on ${system} only docker builds; use a Linux runner`;
 }
 

@@ -4,12 +4,13 @@ without quotes, the context in the workspace (its index.ts and utils.ts)."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from layercache_ci.action.inputs import Inputs
+from layercache_ci.dockerfile.go_numbers import TRUE
 from layercache_ci.errors import InputError
 from layercache_ci.settings import BuildSettings, EngineChoice, Machine, assignments
 
@@ -18,6 +19,11 @@ FROM_SCRATCH: Final = {
     "envs": "ENV",
 }  # fmt: skip
 """Inputs of builds without a Containerfile, and what to write in one instead."""
+OF_A_CONTAINERFILE: Final = {"arch": "write platforms", "archs": "write platforms", "platform": "write platforms",
+                             "extra-args": "name one of them"}  # fmt: skip
+"""Inputs that say what is built where the others are buildah-build's too, and what to do where they are not."""
+PLANNED: Final = ("--target", "--tag", "--label", "--build-arg", "--build-context")
+"""Options of the engines that settings have a field for, which planning, or the way to the image, goes by."""
 HARMLESS: Final = frozenset(
     {"compression", "compression-level", "force-compression", "oci-mediatypes", "push", "store"}
 )
@@ -28,7 +34,6 @@ def buildah_settings(
     inputs: Inputs, settings: BuildSettings, machine: Machine, folder: Path, *, workspace: Path
 ) -> tuple[BuildSettings, str, str]:
     """The settings, and the outputs `image` and `tags`. Raises InputError."""
-    _refuse(inputs)
     image = (inputs.text("image") or "").lower()
     tags = tuple(tag.lower() for tag in inputs.words("tags")) or ("latest",)
     if len({":" in tag for tag in tags}) > 1:
@@ -45,6 +50,7 @@ def buildah_settings(
         platform=_platform(inputs),
         engine_options=tuple(_options(inputs, settings.engine)),
     )
+    found = _with_extra(found, inputs.words("extra-args"), machine.environment)
     return found, image, inputs.text("tags") or "latest"
 
 
@@ -71,7 +77,9 @@ def with_podmans_outputs(settings: BuildSettings) -> BuildSettings:
     return replace(settings, outputs=tuple(kept), push=push, tags=(*settings.tags, *names))
 
 
-def _refuse(inputs: Inputs) -> None:
+def demand_known(inputs: Inputs, *, buildahs: bool) -> None:
+    """Raises InputError for what would be left out of the image without a word: what only a build without a
+    Containerfile has, and, where the inputs are not `buildahs`, what says nothing in build-push-action's meaning."""
     if inputs.given("buildah-image"):
         raise InputError(
             f"buildah-image: {inputs.text('buildah-image')!r} would build where no cache is; install Buildah"
@@ -83,6 +91,12 @@ def _refuse(inputs: Inputs) -> None:
                     f"{name}: {' '.join(inputs.lines(name))!r} is for a build without a Containerfile, which has no "
                     f"steps to cache; write it as {instruction} in one and name that in containerfiles"
                 )
+    for name, advice in () if buildahs else OF_A_CONTAINERFILE.items():
+        if inputs.given(name):
+            raise InputError(
+                f"{name}: {' '.join(inputs.lines(name))!r} is meant with image or containerfiles, as in buildah-build, "
+                f"and neither is given; {advice}"
+            )
 
 
 def _file(inputs: Inputs, folder: Path, workspace: Path) -> str | None:
@@ -103,20 +117,52 @@ def _file(inputs: Inputs, folder: Path, workspace: Path) -> str | None:
 
 
 def _platform(inputs: Inputs) -> str | None:
-    platforms = [*inputs.list("platforms"), *filter(None, [inputs.text("platform")])]
-    archs = [*inputs.list("archs"), *filter(None, [inputs.text("arch")])]
+    # where both are given the list counts, and it alone
+    platforms = inputs.list("platforms") or tuple(filter(None, [inputs.text("platform")]))
+    archs = inputs.list("archs") or tuple(filter(None, [inputs.text("arch")]))
     if platforms and archs:
         raise InputError(f"platforms: {','.join(platforms)!r} and archs {','.join(archs)!r} exclude each other")
     named = list(dict.fromkeys(platforms or [f"linux/{arch}" for arch in archs]))
     return ",".join(named) or None
 
 
+def _with_extra(settings: BuildSettings, words: Sequence[str], environment: Mapping[str, str]) -> BuildSettings:
+    """With what `extra-args` say of the image, which has no other way for some of it (`--target`): as an option of the
+    engine's alone nobody would look at it, and the cache be one for another stage."""
+    found: dict[str, list[str]] = {name: [] for name in PLANNED}
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word.startswith("-t"):
+            name, equals, value = "--tag", word[2:], word[2:].removeprefix("=")
+        if name == "--no-cache" and (not equals or value in TRUE):
+            settings = replace(settings, no_cache=True)
+        elif name in PLANNED:
+            found[name].append(value if equals else next(rest, ""))
+        else:
+            others.append(word)
+    return replace(
+        settings,
+        target=[settings.target, *found["--target"]][-1],
+        tags=(*settings.tags, *found["--tag"]),
+        labels=(*settings.labels, *found["--label"]),
+        build_args={
+            **settings.build_args,
+            **assignments(found["--build-arg"], name="extra-args: --build-arg", environment=environment),
+        },
+        build_contexts={
+            **settings.build_contexts,
+            **assignments(found["--build-context"], name="extra-args: --build-context"),
+        },
+        engine_options=(*settings.engine_options, *others),
+    )
+
+
 def _options(inputs: Inputs, engine: EngineChoice) -> Iterator[str]:
     if engine == "buildkit":
-        yield from inputs.words("extra-args")
         return
     oci = inputs.flag("oci")
     yield f"--format={'oci' if oci else 'docker'}"
     if oci:
         yield from (f"--annotation={annotation}" for annotation in inputs.lines("annotations"))
-    yield from inputs.words("extra-args")

@@ -13,6 +13,10 @@ from layercache_ci.errors import CacheError
 
 TIMEOUT: Final = 20
 """Seconds that a request may take."""
+MOST: Final = 65_536
+"""Characters of a comment: GitHub refuses a longer one."""
+CUT: Final = "The rest is in the job summary."
+FENCE: Final = re.compile(r"(`{3,})(text)?")
 DENIED: Final = (401, 403, 404)
 BUILD: Final = (
     "ARCH", "ARCHS", "CONTAINERFILES", "CONTEXT", "DOCKERFILES", "FILE", "PLATFORM", "PLATFORMS", "TARGET",
@@ -42,7 +46,7 @@ def sticky_comment(text: str, environment: Mapping[str, str], token: str) -> boo
         with Github(auth=Auth.Token(token), base_url=api, timeout=TIMEOUT, retry=None, lazy=True) as github:
             issue = github.get_repo(environment.get("GITHUB_REPOSITORY", "")).get_issue(number)
             ours = next((comment for comment in issue.get_comments() if (comment.body or "").startswith(mark)), None)
-            body = f"{mark}\n{text}"
+            body = f"{mark}\n{fitting(text, MOST - len(mark) - 1)}"
             if ours is None:
                 issue.create_comment(body)
             elif ours.body != body:
@@ -88,3 +92,21 @@ def marker(environment: Mapping[str, str]) -> str:
 def _part(value: object, name: str) -> Mapping[str, object]:
     found = value.get(name) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}
+
+
+def fitting(text: str, most: int) -> str:
+    """Where it is longer than that, its first lines and a word of the rest. A block of code is closed again."""
+    if len(text) <= most:
+        return text
+    kept: list[str] = []
+    open_fence = ""
+    left = most - len(CUT) - 2
+    for line in text.splitlines():
+        left -= len(line) + 1
+        if left <= max(len(open_fence), len(line)):  # which may begin a block
+            break
+        kept.append(line)
+        if (fence := FENCE.fullmatch(line)) and (fence[2] or fence[1] == open_fence):
+            open_fence = fence[1] if fence[2] else ""
+    closing = [open_fence] if open_fence else []
+    return "\n".join([*kept, *closing, "", CUT])

@@ -36,7 +36,8 @@ Made from the tables in layercache_ci/action by `python -m layercache_ci.action.
 An input that is left out, or empty, has its default. Lists are CSV as in build-push-action: a value in double quotes
 may hold newlines, and `""` is a quote in it; a quote that is not closed is an error. With `image`, `containerfiles` or
 `dockerfiles` given, `tags` are bare tags that are joined to `image`, and `labels` and `build-args` are lines without
-quotes, as in buildah-build.
+quotes, as in buildah-build. Where none of the three is, `arch`, `archs`, `platform` and `extra-args` are errors: they
+would change nothing.
 
 Where no `context` is named, and for `{{defaultContext}}`, the run's commit is built and nothing else, as with
 build-push-action: no `.git`, nothing that earlier steps made or changed, of a pull request the commit that GitHub
@@ -54,7 +55,8 @@ What BuildKit's checks find in the Dockerfile is an annotation at its line, as w
 `DOCKER_BUILD_CHECKS_ANNOTATIONS: false` leaves them out. `metadata` has them in any case, as `buildx.build.warnings`.
 
 What differs from buildah-build: layers are always kept; several platforms are one build that leaves a manifest list,
-without an image of its own for each; and builds without a Containerfile are refused.
+without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
+Containerfile are refused, and so is `buildah-image`.
 
 With BuildKit a build for several platforms has the cache of each, which a job for one of them shares. With Podman and
 Buildah it is not cached, and neither is one on a builder of several nodes: give each platform a job of its own. For a

@@ -184,7 +184,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("no-cache", "flag", "Use no cache; what is built is saved all the same", "false"),
     _docker("no-cache-filters", "comma list", "Stages for which no cache is used (BuildKit)"),
     _docker("outputs", "plain list", "Where the result goes, as type=local,dest=path", from_file=False),
-    _docker("platforms", "comma list", "Platforms to build for; several at once are cached with BuildKit only", "the runner's"),
+    _docker("platforms", "comma list", "Platforms to build for; of several only BuildKit has a cache", "the runner's"),
     _docker(
         "provenance",
         "text",
@@ -287,7 +287,7 @@ INPUTS: Final[tuple[Input, ...]] = (
         "summary",
         "choice",
         "How much the job summary says",
-        "short; off where DOCKER_BUILD_SUMMARY is false",
+        "short; off where DOCKER_BUILD_SUMMARY is false, or DOCKER_BUILD_NO_SUMMARY true",
         ("off", "short", "full"),
     ),
     _own("comment", "flag", "Keep one comment on the pull request with the result", "false"),

@@ -24,7 +24,7 @@ from layercache_ci.action.namespace import announce, started_inside
 from layercache_ci.action.outputs import outputs, parsed, read, why_missed
 from layercache_ci.action.request import Request, choose_engine, make_request
 from layercache_ci.action.secret_files import masks, shown
-from layercache_ci.dockerfile.go_numbers import FALSE
+from layercache_ci.dockerfile.go_numbers import FALSE, TRUE
 from layercache_ci.errors import EngineError, InputError
 from layercache_ci.handover import Cancellation, end
 from layercache_ci.pipeline import Result, build
@@ -145,7 +145,7 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
     """Outputs, summary, annotations; the exit code."""
     report, detail = result.report, _detail(inputs, machine)
     if request.list is not None and result.code == 0:
-        request.list.publish(machine.environment)
+        request.list.publish(request.settings, machine.environment)
     for name, value in outputs(request, result, folder).items():
         toolkit.set_output(name, value)
     metadata = parsed(read(request.settings.metadata_file))
@@ -170,8 +170,11 @@ def _detail(inputs: Inputs, machine: Machine) -> str:
 
 
 def default_summary(machine: Machine) -> str:
-    """build-push-action's variable, a boolean of Go's, counts here too."""
-    return "off" if machine.environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
+    """build-push-action's variable, a boolean of Go's, counts here too, and what it had before its v7."""
+    environment = machine.environment
+    if refused := environment.get("DOCKER_BUILD_NO_SUMMARY"):
+        return "off" if refused in TRUE else "short"
+    return "off" if environment.get("DOCKER_BUILD_SUMMARY") in FALSE else "short"
 
 
 def _summarize(report: Report, detail: str, settings: Mapping[str, str], machine: Machine) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from layercache_ci.action.buildah import buildah_settings, with_podmans_outputs
+from layercache_ci.action.buildah import buildah_settings, demand_known, with_podmans_outputs
 from layercache_ci.action.context import HERE, TEMPLATE, DefaultContext, default_context, git_host
 from layercache_ci.action.gha import with_token
 from layercache_ci.action.given import SECRETS
@@ -38,6 +38,7 @@ BUILDAHS: Final = ("image", "containerfiles", "dockerfiles")
 BUILDKIT_ONLY: Final = ("allow", "attests", "cache-from", "cache-to", "call", "no-cache-filters", "provenance", "sbom")
 NO_IMAGE: Final = ("type=local", "type=tar", "type=cacheonly")
 """Outputs for which buildx writes no image ID."""
+NO_DOCKER: Final = "no Docker daemon answers, or docker has no buildx"
 UNCACHED: Final = "built without the cache: "
 """What the engines' warnings say besides."""
 
@@ -60,12 +61,14 @@ class Request:
 def make_request(inputs: Inputs, machine: Machine, folder: Path, *, engine: EngineChoice, workspace: Path) -> Request:
     """What comes of the build is written into `folder`, and so are the secrets, below `secrets`. Raises InputError that
     names the input."""
+    buildahs = inputs.given(*BUILDAHS)
+    demand_known(inputs, buildahs=buildahs)
     secrets = Secrets(folder / SECRETS)
     secrets.add(inputs)
     common = replace(common_settings(inputs, machine, folder), engine=engine)
-    notes: list[str] = []
+    notes = [f"{NO_DOCKER}: {engine} builds"] if _in_dockers_place(inputs, engine) else []
     foreseen: list[str] = []
-    if inputs.given(*BUILDAHS):
+    if buildahs:
         settings, image, tags = buildah_settings(inputs, common, machine, folder, workspace=workspace)
     else:
         settings, why = _docker(inputs, common, machine, secrets, folder, workspace=workspace)
@@ -105,7 +108,17 @@ def choose_engine(inputs: Inputs, machine: Machine) -> EngineChoice:
         return "buildkit"
     if buildahs and shutil.which("buildah", path=machine.environment.get("PATH")):
         return "buildah"
-    return "podman" if find("auto", machine)[0] == "podman" else "buildah"
+    try:
+        return "podman" if find("auto", machine)[0] == "podman" else "buildah"
+    except InputError as error:
+        none = "neither podman nor buildah is on PATH"
+        lack = f"{none}, one of which builds" if buildahs else f"{NO_DOCKER}, and {none}"
+        raise InputError(f"engine: {lack}; install one, or start what there is, before this step") from error
+
+
+def _in_dockers_place(inputs: Inputs, engine: EngineChoice) -> bool:
+    """Whether it builds although nobody asked for it, so that later docker commands won't have the image."""
+    return engine != "buildkit" and (inputs.text("engine") or "auto") == "auto" and not inputs.given(*BUILDAHS)
 
 
 def common_settings(inputs: Inputs, machine: Machine, folder: Path) -> BuildSettings:

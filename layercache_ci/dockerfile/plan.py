@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
 from layercache_ci.dockerfile.ast import Instruction
@@ -124,6 +126,14 @@ class Plan:
         """Names the stage across builds of the same Dockerfile, so that its newest record can be found."""
         lineage = "/".join(stage.name for stage in self.lineage(index))
         return digest("stage", self.name, str(index), lineage, self.graph.stages[self.target].name)
+
+
+def name_of(context: Path, dockerfile: Path) -> str:
+    """What tells this Dockerfile from others in the store, on every machine alike. One that lies neither in the context
+    nor where we run counts by its own name: its folder may have been made for this build alone."""
+    root, place = context.resolve(), dockerfile.resolve()
+    stays = place.is_relative_to(root) or place.is_relative_to(Path.cwd())
+    return f"{root.name}/{os.path.relpath(place, root) if stays else place.name}"
 
 
 def digest(*parts: str) -> str:

@@ -16,6 +16,13 @@ from tests.lab.serving import serving
 PAGE: Final = 2
 """Few, so that a handful of comments is several pages."""
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
+MOST: Final = 65_536
+TOO_LONG: Final = {
+    "message": "Validation Failed", "status": "422", "errors": [{
+        "resource": "IssueComment", "code": "unprocessable", "field": "data",
+        "message": "Body is too long (maximum is 65536 characters)",
+    }],
+}  # fmt: skip
 DENIED: Final = {"message": "Resource not accessible by integration", "status": "403"}
 
 
@@ -61,6 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
         if self.denied():
             self.answer(403, DENIED)
+            return
+        if len(body) > MOST:
+            self.answer(422, TOO_LONG)
             return
         self.issue.comments[number] = body
         self.answer(status, self.comment(number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from layercache_ci.dockerfile.context import open_context
 from layercache_ci.dockerfile.directives import detect_syntax
 from layercache_ci.dockerfile.go_numbers import bytes_of_memory
 from layercache_ci.dockerfile.parser import parse
-from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest
+from layercache_ci.dockerfile.plan import ImageResolver, Plan, digest, name_of
 from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
@@ -76,7 +75,6 @@ def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver
     file = settings.buildkit_dockerfile
     data = _read(file)
     dockerfile = parse(data, name=str(file))
-    root = Path(settings.context).resolve()
     build_args = _build_args(settings, machine)
     predefined = platform_args(own, platform, settings.target or _last_stage(dockerfile))
     epoch = build_args.get(EPOCH)
@@ -85,7 +83,7 @@ def make_plan(settings: BuildSettings, machine: Machine, resolver: ImageResolver
         context=open_context(Path(settings.context).absolute(), file.absolute(), family="buildkit"),
         namespace=_namespace(settings, platform, data, options),
         platform=platform,
-        name=f"{root.name}/{os.path.relpath(file.resolve(), root)}",
+        name=name_of(Path(settings.context), file),
         target=settings.target,
         build_args=build_args,
         predefined={name: build_args.get(name, value) for name, value in predefined.items()},

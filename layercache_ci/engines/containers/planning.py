@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 from layercache_ci.dockerfile.ast import Dockerfile
 from layercache_ci.dockerfile.context import open_context
 from layercache_ci.dockerfile.parser import parse
-from layercache_ci.dockerfile.plan import BaseImage, Plan, digest
+from layercache_ci.dockerfile.plan import BaseImage, Plan, digest, name_of
 from layercache_ci.dockerfile.planner import Planner, Request
 from layercache_ci.dockerfile.platform import host_platform, normalize, platform_args
 from layercache_ci.dockerfile.treehash import StatCache
@@ -39,13 +38,12 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
         raise PlanError(f"Buildah {engine.buildah} does not know heredocs")
     options = digest(settings.cache_version, *settings.engine_options)[:16]
     namespace = f"{engine.family}-{platform.replace('/', '-')}-{options}"
-    root = Path(settings.context).resolve()
     request = Request(
         dockerfile=dockerfile,
         context=open_context(Path(settings.context).absolute(), settings.dockerfile.absolute(), family="containers"),
         namespace=namespace,
         platform=platform,
-        name=f"{root.name}/{os.path.relpath(settings.dockerfile.resolve(), root)}",
+        name=name_of(Path(settings.context), settings.dockerfile),
         target=settings.target,
         build_args=settings.build_args,
         predefined=platform_args(host_platform(), platform, settings.target or ""),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from layercache_ci.action.comment import marker, pull_request, sticky_comment
+from layercache_ci.action.comment import fitting, marker, pull_request, sticky_comment
 from layercache_ci.errors import CacheError
-from tests.fakes.github_rest import Issue, served
+from tests.fakes.github_rest import MOST, Issue, served
 from tests.integration.action.test_post import DONE, Job, job
 
 __all__ = ["job"]
@@ -49,6 +49,30 @@ def test_the_first_run_adds_it_and_the_next_ones_edit_it(run: Run) -> None:
     assert run.comment("two") is True
     assert {request.split()[0] for request in run.issue.requests[before:]} == {"GET"}
     assert run.issue.tokens == {"token the-token"}
+
+
+@pytest.mark.parametrize("length", [65_400, 65_536, 200_000])
+@pytest.mark.parametrize("line", ["- missed", "x" * 99])
+def test_what_is_longer_than_github_takes_ends_earlier(run: Run, length: int, line: str) -> None:
+    """As of many builds behind setup: true."""
+    head = "### layercache\n\n```text\na warning\n```\n\n````text\n```\n"
+    run.comment((head + f"{line}\n" * (length // len(line)))[:length])
+    body = run.issue.comments[4]
+    assert body.startswith(f"{MARK}\n{head}{line}\n")
+    fits = length + len(MARK) + 1 <= MOST
+    assert body.endswith(f"\n{line}\n````\n\nThe rest is in the job summary.") != fits
+    assert len(body) > MOST - len(MARK) - 2 * len(line) - 100
+
+
+def test_a_block_that_is_cut_off_is_closed_wherever_that_is() -> None:
+    """Or the word of the rest would be code."""
+    seen = set()
+    for most in range(53, 200):
+        cut = fitting("y" * 9 + "\n```text\none\n```\n" + "z\n" * 100, most)
+        assert len(cut) <= most
+        assert cut.endswith("\n\nThe rest is in the job summary.")
+        seen.add(tuple(line for line in cut.splitlines() if line.startswith("```")))
+    assert seen == {(), ("```text", "```")}
 
 
 def test_another_image_has_one_of_its_own(run: Run) -> None:

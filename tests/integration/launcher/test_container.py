@@ -51,6 +51,15 @@ def test_in_the_image_all_is_of_the_actions_version(bare: Site) -> None:
     assert f"PYTHONPATH={bare.action}:/opt/layercache/packages" in options(bare, "env")
 
 
+def test_variables_that_a_build_is_given_come_into_the_image(bare: Site) -> None:
+    """What secret-envs and build-args name may begin like what the image has its own of."""
+    named = {"NODE_AUTH_TOKEN": "t", "NODE_ENV": "test", "PYTHON_VERSION": "3.12", "LDFLAGS": "-s"}
+    its_own = {"PYTHONWARNINGS": "error", "PYTHON_GIL": "0", "LD_PRELOAD": ""}
+    assert bare.run(**{**without_python(bare), **named, **its_own}).code == 0
+    told = options(bare, "env")
+    assert (named.keys() - told, its_own.keys() & told) == (set(), set())
+
+
 def test_inputs_come_into_the_image_by_a_docker_that_is_a_script(bare: Site) -> None:
     """A shell may hand on no name that it could not have itself."""
     assert bare.run(**without_python(bare), **{"INPUT_BUILD-ARGS": "A=1"}).code == 0

@@ -242,6 +242,10 @@ def test_elsewhere_what_would_be_left_out_without_a_word_is_an_error(bare: Site)
         "::error::layercache: config: on macOS no file of inputs is read; "
         "write them in the workflow, or use a Linux runner"
     )
+    harmless = {"layers", "oci", "squash", "tls-verify"}
+    for name in [entry.name for entry in INPUTS if entry.origin == "buildah-build" and entry.name not in harmless]:
+        said = f"::error::layercache: {name}: on macOS only docker builds; use a Linux runner"
+        assert bare.run(**given, **{f"INPUT_{name.upper()}": "x"}).log.splitlines()[-1] == said
     for name in [entry.name for entry in INPUTS if entry.kind == "flag"]:
         assert bare.run(**given, **{f"INPUT_{name.upper()}": "yes"}) == Ran(
             1, f"::error::layercache: {name}: 'yes' is neither true nor false; write true or false\n"

@@ -104,3 +104,10 @@ def test_a_message_names_the_input_not_the_option(error: str, shown: str) -> Non
 )
 def test_build_push_actions_variable_turns_the_summary_off(value: str, expected: str) -> None:
     assert default_summary(Machine({"DOCKER_BUILD_SUMMARY": value}, 0, 1, terminal=False)) == expected
+
+
+def test_the_variable_of_build_push_actions_v5_and_v6_counts_too() -> None:
+    refused = {"DOCKER_BUILD_NO_SUMMARY": "true"}
+    assert default_summary(Machine(refused, 0, 1, terminal=False)) == "off"
+    both = {"DOCKER_BUILD_NO_SUMMARY": "false", "DOCKER_BUILD_SUMMARY": "false"}
+    assert default_summary(Machine(both, 0, 1, terminal=False)) == "short"

@@ -201,7 +201,10 @@ def test_an_attestation_with_a_truth_value(workspace: Path) -> None:
 
 
 def test_buildah_is_not_given_what_only_buildx_knows(workspace: Path) -> None:
-    made = request(workspace, "buildah", annotations="a=1", cgroup_parent="cg", sbom="true", cache_from="type=gha")
+    made = request(
+        workspace, "buildah", engine="buildah", annotations="a=1", cgroup_parent="cg", sbom="true",
+        cache_from="type=gha",
+    )  # fmt: skip
     assert made.settings.engine_options == ("--cgroup-parent=cg", "--annotation=a=1")
     assert made.notes == ("buildah has no cache-from, sbom: left out",)
 
@@ -366,7 +369,7 @@ def test_buildah_builds_inputs_are_meant_as_it_means_them(workspace: Path) -> No
         workspace, "buildah", {"OUTER": "o"},
         image="Quay.io/Me/App", tags="V1 latest", containerfiles="Containerfile", context="sub",
         labels='a="x"\nb=1,2', build_args="A=1\nOUTER", archs="arm64", oci="true", annotations="n=1",
-        tls_verify="false", extra_args="--ulimit nofile=1\n--quiet", layers="true", squash="true",
+        tls_verify="false", extra_args="--ulimit nofile=1\n--volume=/a:/b", layers="true", squash="true",
     )  # fmt: skip
     settings = made.settings
     assert settings.tags == ("quay.io/me/app:v1", "quay.io/me/app:latest")
@@ -375,9 +378,25 @@ def test_buildah_builds_inputs_are_meant_as_it_means_them(workspace: Path) -> No
     )  # fmt: skip
     assert (settings.labels, settings.build_args) == (('a="x"', "b=1,2"), {"A": "1", "OUTER": "o"})
     assert settings.engine_options == (
-        "--format=oci", "--annotation=n=1", "--ulimit", "nofile=1", "--quiet", "--tls-verify=false",
+        "--format=oci", "--annotation=n=1", "--ulimit", "nofile=1", "--volume=/a:/b", "--tls-verify=false",
     )  # fmt: skip
     assert (made.image, made.tags) == ("quay.io/me/app", "V1 latest")
+
+
+@pytest.mark.parametrize("engine", ["buildah", "buildkit"])
+def test_what_extra_args_say_of_the_image_is_planned(workspace: Path, engine: EngineChoice) -> None:
+    """As one of the engine's own options it would not be looked at: another stage would be planned."""
+    (workspace / "other").mkdir()
+    settings = request(
+        workspace, engine, {"OUTER": "o"},
+        image="app", tags="v1", labels="a=1", build_args="A=1",
+        extra_args="--jobs 2 --target prod --build-arg OUTER --build-arg=A=2\n--label b=2 --label=c=3 -t app:x -tapp:y"
+        " --tag=app:z --build-context other=other --no-cache --isolation=chroot",
+    ).settings  # fmt: skip
+    assert (settings.target, settings.build_args) == ("prod", {"A": "2", "OUTER": "o"})
+    assert (settings.tags, settings.labels) == (("app:v1", "app:x", "app:y", "app:z"), ("a=1", "b=2", "c=3"))
+    assert (settings.build_contexts, settings.no_cache) == ({"other": "other"}, True)
+    assert settings.engine_options[-3:] == ("--jobs", "2", "--isolation=chroot")
 
 
 def test_buildah_build_writes_dockers_format_with_the_tag_latest(workspace: Path) -> None:
@@ -445,6 +464,13 @@ def test_several_containerfiles_are_one(workspace: Path) -> None:
         ({"containerfiles": "Dockerfile", "tags": "v1"}, ["image", "'v1'"]),
         ({"image": "app", "containerfiles": "none"}, ["containerfiles", "'none'"]),
         ({"image": "app", "archs": "amd64", "platforms": "linux/amd64"}, ["platforms", "archs"]),
+        ({"tags": "r/a:1", "base_image": "fedora"}, ["base-image", "'fedora'", "FROM", "containerfiles"]),
+        ({"tags": "r/a:1", "entrypoint": "a\nb"}, ["entrypoint", "'a b'", "ENTRYPOINT"]),
+        ({"tags": "r/a:1", "buildah_image": "quay.io/buildah"}, ["buildah-image", "quay.io/buildah"]),
+        ({"tags": "r/a:1", "platform": "linux/arm64"}, ["platform", "'linux/arm64'", "image", "platforms"]),
+        ({"tags": "r/a:1", "arch": "arm64"}, ["arch", "'arm64'", "containerfiles", "platforms"]),
+        ({"tags": "r/a:1", "archs": "arm64"}, ["archs", "'arm64'", "containerfiles", "platforms"]),
+        ({"tags": "r/a:1", "extra_args": "--jobs 4"}, ["extra-args", "'--jobs 4'", "image", "containerfiles"]),
     ],
 )
 def test_a_wrong_input_is_named_with_its_value_and_the_remedy(
@@ -453,6 +479,12 @@ def test_a_wrong_input_is_named_with_its_value_and_the_remedy(
     said = refusal(workspace, **values)
     assert "\n" not in said
     assert [word for word in named if word not in said] == []
+
+
+def test_of_an_architecture_and_a_list_of_some_the_list_counts(workspace: Path) -> None:
+    assert request(workspace, "buildah", image="app", arch="arm64", archs="amd64").settings.platform == "linux/amd64"
+    both = request(workspace, "buildah", image="app", platform="linux/arm64", platforms="linux/amd64")
+    assert both.settings.platform == "linux/amd64"
 
 
 @pytest.mark.parametrize("output", ["type=oci,dest=x", "type=image,push-by-digest=true"])
@@ -485,3 +517,24 @@ def test_the_engine(tmp_path: Path, installed: list[str], values: dict[str, str]
         program(tmp_path, name)
     inputs = read_inputs({variable(name): value for name, value in values.items()})
     assert choose_engine(inputs, Machine({"PATH": str(tmp_path)}, 0, 1, terminal=False)) == engine
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "engine: no Docker daemon answers, or docker has no buildx, and neither podman nor buildah is on PATH; "),
+        ({"image": "app"}, "engine: neither podman nor buildah is on PATH, one of which builds; "),
+    ],
+)
+def test_where_no_engine_is(tmp_path: Path, values: dict[str, str], said: str) -> None:
+    inputs = read_inputs({variable(name): value for name, value in values.items()})
+    with pytest.raises(InputError) as raised:
+        choose_engine(inputs, Machine({"PATH": str(tmp_path)}, 0, 1, terminal=False))
+    assert str(raised.value).startswith(said)
+
+
+def test_whoever_meant_docker_is_told_that_another_engine_builds(workspace: Path) -> None:
+    """Its later commands won't find the image."""
+    assert request(workspace, "podman").notes == ("no Docker daemon answers, or docker has no buildx: podman builds",)
+    assert request(workspace, "podman", engine="podman").notes == ()
+    assert request(workspace, "podman", image="app").notes == ()
