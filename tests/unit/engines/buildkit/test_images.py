@@ -77,7 +77,7 @@ MANIFEST = {"config": {"digest": "sha256:config"}}
 def test_what_buildx_does_not_show_is_read_in_the_config_itself(
     tmp_path: Path, image: dict[str, object], *, index: bool
 ) -> None:
-    answers = {f"{RAW} name@sha256:config": {"config": CONFIG}}
+    answers: dict[str, object] = {f"{RAW} name@sha256:config": {"config": CONFIG}}
     if index:
         answers |= {f"{RAW} name": INDEX, f"{FORMAT} name@sha256:right": image, f"{RAW} name@sha256:right": MANIFEST}
     else:
