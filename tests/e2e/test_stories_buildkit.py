@@ -98,7 +98,9 @@ def test_the_triggers_of_a_base_image_are_steps(bench: Bench) -> None:
     """A registry's, of whose config buildx shows neither ONBUILD nor SHELL."""
     first = bench.engine()
     name = f"{first.registry}/{bench.folder.name.lower()}-onbuild"
-    base = 'FROM {base}\nSHELL ["/bin/sh", "-ec"]\nONBUILD COPY file /copied\nONBUILD RUN cat /copied > /seen\nRUN true\n'
+    base = (
+        'FROM {base}\nSHELL ["/bin/sh", "-ec"]\nONBUILD COPY file /copied\nONBUILD RUN cat /copied > /seen\nRUN true\n'
+    )
     first.plain("--network", "host", "--tag", name, "--push", context(bench, base))
     text = f"FROM {name}\nRUN echo one > /one\n"
     same, changed = context(bench, text, file="1"), context(bench, text, file="2")

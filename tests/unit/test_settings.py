@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layercache_ci.errors import InputError
-from layercache_ci.settings import BuildSettings, Machine, assignments, demand_buildable, parse_size, without_credentials
+from layercache_ci.settings import (
+    BuildSettings,
+    Machine,
+    assignments,
+    demand_buildable,
+    parse_size,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,5 +97,5 @@ def test_what_others_see_of_a_url_gives_no_access(url: str, shown: str) -> None:
 def test_a_dockerfile_on_standard_input_is_buildkits_to_read(tmp_path: Path) -> None:
     settings = BuildSettings(context=str(tmp_path), file="-", engine="buildkit")
     demand_buildable(settings)
-    with pytest.raises(InputError, match="--file: .*-' is no file"):
+    with pytest.raises(InputError, match=r"--file: .*-' is no file"):
         demand_buildable(replace(settings, engine="buildah"))

@@ -165,12 +165,14 @@ def _repository(reference: str) -> str:
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]], platform: str, reference: str) -> str:
-    """The digest of the manifest for a normalized `platform`, or for one whose images it takes; of several the first."""
+    """The digest of the manifest for a normalized `platform`, or for one whose images serve; of several the first."""
     found: dict[str, str] = {}
     for entry in manifests:
         has = entry.get("platform") or {}
         if has.get("os") != ATTESTATION:
-            found.setdefault(_normal((has.get("os"), has.get("architecture"), has.get("variant"))), str(entry["digest"]))
+            found.setdefault(
+                _normal((has.get("os"), has.get("architecture"), has.get("variant"))), str(entry["digest"])
+            )
     for wanted in runs(platform):
         if wanted in found:
             return found[wanted]

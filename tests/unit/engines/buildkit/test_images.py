@@ -77,7 +77,7 @@ MANIFEST = {"config": {"digest": "sha256:config"}}
 def test_what_buildx_does_not_show_is_read_in_the_config_itself(
     tmp_path: Path, image: dict[str, object], *, index: bool
 ) -> None:
-    answers = {f"{RAW} name@sha256:config": {"config": CONFIG}}
+    answers: dict[str, object] = {f"{RAW} name@sha256:config": {"config": CONFIG}}
     if index:
         answers |= {f"{RAW} name": INDEX, f"{FORMAT} name@sha256:right": image, f"{RAW} name@sha256:right": MANIFEST}
     else:
@@ -89,7 +89,9 @@ def test_what_buildx_does_not_show_is_read_in_the_config_itself(
 
 
 @pytest.mark.parametrize(("line", "known"), [("ONBUILD RUN a", False), ("SHELL [s]", True)])
-def test_where_a_registry_does_not_give_it_triggers_are_not_passed_over(tmp_path: Path, line: str, *, known: bool) -> None:
+def test_where_a_registry_does_not_give_it_triggers_are_not_passed_over(
+    tmp_path: Path, line: str, *, known: bool
+) -> None:
     image = {**IMAGE, "history": [{"created_by": line}]}
     found = resolver(tmp_path, {f"{RAW} name": MANIFEST, f"{FORMAT} name": image}).resolve("name", PLATFORM)
 
@@ -110,7 +112,10 @@ def test_an_index_may_have_only_an_image_that_serves_too(tmp_path: Path, listed:
     """As i386/debian has on amd64. The last that is listed here, but for amd64 on ARM, is the best."""
     best = [each for each in listed if platform.startswith("linux/arm") is each.startswith("arm")][-1]
     entries = [
-        {"digest": f"sha256:{each}", "platform": dict(zip(("os", "architecture", "variant"), ("linux", *each.split("/"))))}
+        {
+            "digest": f"sha256:{each}",
+            "platform": dict(zip(("os", "architecture", "variant"), ("linux", *each.split("/")), strict=False)),
+        }
         for each in listed
     ]
     answers = {f"{RAW} name": {"manifests": entries}, f"{FORMAT} name@sha256:{best}": IMAGE}

@@ -80,7 +80,7 @@ def test_the_doctor_says_so(tmp_path: Path) -> None:
 )
 def test_none_stands_in_for_a_builder_that_may_be_told_to_grant_more(options: tuple[str, ...]) -> None:
     """The daemon's configuration says what its own grants; a build that asks for more of ours would fail."""
-    with pytest.raises(CacheError, match="^--allow=[ds].*: only the daemon's own builder"):
+    with pytest.raises(CacheError, match=r"^--allow=[ds].*: only the daemon's own builder"):
         stand_in(BuildSettings(context=".", engine_options=options), classic("default"))
     plain = BuildSettings(context=".", engine_options=("--allow=network.host",))
     assert stand_in(plain, classic("default")) is plain
