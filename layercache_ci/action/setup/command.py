@@ -134,8 +134,6 @@ def read_command(program: str, words: Sequence[str], environment: Mapping[str, s
     if len(arguments) != 1:
         raise PassedOn(f"it takes one build context, not {len(arguments)}")
     settings = _settings(engine, options, arguments[0], environment)
-    if program == "docker" and not settings.platform and "," in environment.get(DEFAULT_PLATFORM, ""):
-        raise PassedOn(f"{DEFAULT_PLATFORM} asks for several platforms")
     _demand_cacheable(settings, [option for option in options if option.name == "file"])
     return Command(settings, environment)
 
@@ -223,7 +221,7 @@ def _demand_cacheable(settings: BuildSettings, files: Sequence[Option]) -> None:
     """Raises PassedOn for what the planner would not look at."""
     if settings.remote_context:
         raise PassedOn(f"the engine fetches the context {without_credentials(settings.context)!r}")
-    if "," in (settings.platform or ""):
+    if settings.engine != "buildkit" and "," in (settings.platform or ""):
         raise PassedOn("it is for several platforms")
     if settings.engine != "buildkit" and len(files) > 1:
         raise PassedOn("it has several Containerfiles")

@@ -171,7 +171,6 @@ def test_any_other_command_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None
         ("docker buildx bake other.git#v1", {}, "may be fetched"),
         ("docker buildx bake", {"entitlements": ["network.host"]}, "asks for what is outside"),
         ("docker buildx bake", {"dockerfile-inline": "FROM x"}, "has dockerfile-inline"),
-        ("docker buildx bake", {"platforms": ["a", "b"]}, "several platforms"),
         ("docker buildx bake --metadata-file x", {}, "--metadata-file is not known"),
         ("docker buildx bake -f -", {}, "standard input"),
         ("docker compose build", {"secret": ["id=tok,type=env,env=TOK"]}, "has a secret of TOK"),
