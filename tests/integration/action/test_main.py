@@ -362,14 +362,17 @@ def test_what_the_checks_find_is_annotated_at_its_line(site: Site, make_engine: 
 
 
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
-def test_a_check_warns_of_nothing_and_several_platforms_by_the_inputs_name(site: Site, make_engine: MakeEngine) -> None:
+def test_a_check_warns_of_nothing_and_several_platforms_are_cached(site: Site, make_engine: MakeEngine) -> None:
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
     engine = make_engine(site.kind)
     both = "linux/amd64,linux/arm64"
     for more in ({}, {"platforms": both}):
         assert site.run(engine, call="check", wait="true", **more).commands == []
-    step = site.run(engine, platforms=both, wait="true", outputs=f"type=oci,dest={site.folder / 'both.tar'}")
-    assert step.commands[0].startswith(f"::warning::built without the cache: platforms {both}: ")
+    archive = f"type=oci,dest={site.folder / 'both.tar'}"
+    steps = [site.run(make_engine(site.kind), platforms=both, wait="true", outputs=archive) for _ in range(2)]
+    assert [step.commands for step in steps] == [[], []]
+    counted = ("cache-hit", "hit-steps", "total-steps")
+    assert [[step.outputs[name] for name in counted] for step in steps] == [["false", "0", "2"], ["true", "2", "2"]]
 
 
 @pytest.mark.parametrize("site", ["remote"], indirect=True)
