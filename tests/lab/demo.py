@@ -77,12 +77,14 @@ def engine_version(program: str) -> tuple[int, int]:
 
 
 def find_engine() -> str:
-    """The engine that is here, or Debian's Buildah."""
-    for program in ("buildah", "podman"):
-        if shutil.which(program):
-            return program
-    install_packages(("buildah", "runc", "ca-certificates"))
-    return "buildah"
+    """The engine that is here, or Debian's Buildah, and skopeo beside it, by which layercache asks registries."""
+    found = next((program for program in ("buildah", "podman") if shutil.which(program)), None)
+    wanted: tuple[str, ...] = ("buildah", "runc", "ca-certificates") if found is None else ()
+    if shutil.which("skopeo") is None:
+        wanted = (*wanted, "skopeo")
+    if wanted:
+        install_packages(wanted)
+    return found or "buildah"
 
 
 @contextlib.contextmanager
