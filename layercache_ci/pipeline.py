@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,7 +64,7 @@ class Result:
     pid: int | None = None
     log: Path | None = None
     later: Mapping[str, str] = field(default_factory=dict)
-    unpushed: Mapping[str, object] = field(default_factory=dict)
+    unpushed: Sequence[Mapping[str, object]] = ()
 
 
 def build(

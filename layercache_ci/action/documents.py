@@ -58,8 +58,8 @@ What differs from buildah-build: layers are always kept; several platforms are o
 without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
 Containerfile are refused, and so is `buildah-image`.
 
-With BuildKit a build for several platforms has the cache of each, which a job for one of them shares. With Podman and
-Buildah it is not cached, and neither is one on a builder of several nodes: give each platform a job of its own. For a
+A build for several platforms has the cache of each, which a job for one of them shares. Podman and Buildah build them
+one after the other. On a builder of several nodes it is not cached: give each platform a job of its own there. For a
 context that the engine fetches `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository
 and `github-token`, as with build-push-action, and so buildx's command line has the token while it builds.
 

@@ -184,7 +184,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _docker("no-cache", "flag", "Use no cache; what is built is saved all the same", "false"),
     _docker("no-cache-filters", "comma list", "Stages for which no cache is used (BuildKit)"),
     _docker("outputs", "plain list", "Where the result goes, as type=local,dest=path", from_file=False),
-    _docker("platforms", "comma list", "Platforms to build for; of several only BuildKit has a cache", "the runner's"),
+    _docker("platforms", "comma list", "Platforms to build for; each has a cache of its own", "the runner's"),
     _docker(
         "provenance",
         "text",

@@ -74,6 +74,5 @@ def as_list(settings: BuildSettings) -> tuple[BuildSettings, ManifestList | None
             f"platforms: {settings.platform!r} makes a manifest list, which needs a name; give one with tags"
         )
     made = ManifestList(settings.engine, settings.tags, settings.push, settings.registry_options)
-    # on scratch an old Buildah would take one platform's layers for the other's
-    built = (*settings.engine_options, f"--manifest={settings.tags[0]}", "--layers=false")
+    built = (*settings.engine_options, f"--manifest={settings.tags[0]}")
     return replace(settings, tags=(), push=False, engine_options=built), made

@@ -145,7 +145,7 @@ def _tell(inputs: Inputs, request: Request, result: Result, machine: Machine, fo
     """Outputs, summary, annotations; the exit code."""
     report, detail = result.report, _detail(inputs, machine)
     if request.list is not None and result.code == 0:
-        request.list.publish(request.settings, machine.environment)
+        request.list.publish(request.settings, {**machine.environment, **result.later})
     for name, value in outputs(request, result, folder).items():
         toolkit.set_output(name, value)
     metadata = parsed(read(request.settings.metadata_file))

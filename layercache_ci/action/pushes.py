@@ -1,10 +1,10 @@
-"""How the job's later steps have pushed the image that this step left them: the next job's pushes are spared what
-theirs had to find out."""
+"""How the images that this step left have been pushed since, by later steps or as a list: the next job's pushes are
+spared what theirs had to find out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,16 @@ from layercache_ci.settings import Machine
 def keep_pushes(unpushed: str, folder: Path, machine: Machine) -> None:
     """`unpushed` is the JSON of pipeline.Result's. The store is not opened where no step has pushed anything. Raises
     CacheError, InputError."""
-    value: Mapping[str, Any] = json.loads(unpushed)
-    pushed = Pushed(value["namespace"], value["image"], tuple(value["tags"]))
-    database, layers = Database.of(machine), frozenset(value["layers"])
-    if not database.forms(layers, pushed.repositories):
+    values: Sequence[Mapping[str, Any]] = json.loads(unpushed)
+    images = [
+        (Pushed(value["namespace"], value["image"], tuple(value["tags"])), frozenset[str](value["layers"]))
+        for value in values
+    ]
+    database = Database.of(machine)
+    if not any(database.forms(layers, pushed.repositories) for pushed, layers in images):
         return
     inputs = with_config(read_inputs(machine.environment), Path.cwd()).check()
     chosen = choose(common_settings(inputs, machine, folder), machine)
-    pushed.save(database, chosen.open(machine.environment, toolkit.warning), layers)
+    store = chosen.open(machine.environment, toolkit.warning)
+    for pushed, layers in images:
+        pushed.save(database, store, layers)

@@ -3,8 +3,9 @@ the target does not need."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from layercache_ci.dockerfile.ast import Instruction
 from layercache_ci.dockerfile.plan import PlannedStage
@@ -43,6 +44,19 @@ def skipped_stage(graph: StageGraph, stage: Stage, counted: Container[str] | Non
         is_step = counted is None or instruction.keyword in counted
         steps.append(outline(index, instruction, "skipped" if is_step else None))
     return StageReport(stage.index, stage.name, tuple(steps), _needs(graph, stage))
+
+
+def of_platform(stages: Iterable[StageReport], platform: str, *, first: int) -> tuple[StageReport, ...]:
+    """The stages of one platform among several: by its name, and numbered from `first`."""
+    return tuple(
+        replace(
+            stage,
+            index=first + stage.index,
+            name=f"{platform} {stage.name}",
+            needs=tuple(first + index for index in stage.needs),
+        )
+        for stage in stages
+    )
 
 
 def _needs(graph: StageGraph, stage: Stage) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from layercache_ci.report.model import StageReport
 
@@ -19,6 +19,16 @@ class Saved:
     size: int = 0
     warnings: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, parts: Sequence[Self]) -> Self:
+        """What the saves of a build's parts came to; without any it is not complete."""
+        return cls(
+            bool(parts) and all(each.complete for each in parts),
+            sum(each.records for each in parts),
+            sum(each.size for each in parts),
+            tuple(dict.fromkeys(warning for each in parts for warning in each.warnings)),
+        )
+
 
 class Build(Protocol):
     """One build in its five stages, called in this order. Only `run` may fail a build, and only by its exit code;
@@ -29,7 +39,10 @@ class Build(Protocol):
     """Lines that the user needs for what comes next."""
     later: dict[str, str]
     """Variables of the environment that later commands of the job need to find the result."""
-    bytes_restored: int
+
+    @property
+    def bytes_restored(self) -> int:
+        """What the engine read of the store."""
 
     @property
     def launched(self) -> float | None:
@@ -49,8 +62,8 @@ class Build(Protocol):
         """`sha256:<hex>` of the image built, where there is one."""
 
     @property
-    def unpushed(self) -> Mapping[str, object]:
-        """JSON by which it is kept how later commands push the image; empty where nothing of that is to be kept."""
+    def unpushed(self) -> Sequence[Mapping[str, object]]:
+        """JSON by which it is kept how later commands push the images; empty where nothing of that is to be kept."""
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""

@@ -71,6 +71,20 @@ def test_missing_takes_the_local_image_without_asking_the_registry(stand: Stand)
     assert stand.resolver("missing").resolve("a", "linux/amd64").identity == "2" * 64
 
 
+@pytest.mark.parametrize("program", ["buildah", "podman"])
+def test_a_local_image_for_another_platform_is_none(stand: Stand, program: str) -> None:
+    """But where no platform was asked for any does."""
+    buildah = {"FromImageID": "2" * 64, "Config": json.dumps({**CONFIG, "os": "linux", "architecture": "arm64"})}
+    podman = [{"Id": "2" * 64, "Config": CONFIG["config"], "Os": "linux", "Architecture": "arm64"}]
+    stand.answer("a", buildah if program == "buildah" else podman)
+    stand.answer("docker://a", MANIFEST)
+    stand.answer("docker://a.config", CONFIG)
+    asked = stand.resolver("missing")
+    found = [asked.resolve("a", f"linux/{architecture}").identity for architecture in ("arm64", "amd64")]
+    assert found == ["2" * 64, "1" * 64]
+    assert replace(asked, unasked="linux/amd64").resolve("a", "linux/amd64").identity == "2" * 64
+
+
 def test_newer_takes_the_registrys_where_it_differs(stand: Stand) -> None:
     stand.answer("a", [{"Id": "2" * 64, "Config": CONFIG["config"]}])
     stand.answer("docker://a", MANIFEST)

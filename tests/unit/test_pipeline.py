@@ -31,7 +31,7 @@ class Told:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     later: dict[str, str] = field(default_factory=dict)
-    unpushed: dict[str, object] = field(default_factory=dict)
+    unpushed: tuple[dict[str, object], ...] = ()
     bytes_restored: int = 7
     launched: float | None = None
     engine_name: str = "buildah"

@@ -43,8 +43,8 @@ CONTAINERS: Final = Grammar(
     | {
         "annotation", "authfile", "cap-add", "cap-drop", "cert-dir", "cgroup-parent", "cpu-period", "cpu-quota",
         "cpu-shares", "cpuset-cpus", "cpuset-mems", "creds", "device", "dns", "dns-option", "dns-search", "format",
-        "group-add", "ipc", "isolation", "memory", "memory-swap", "pid", "retry", "retry-delay", "runtime",
-        "runtime-flag", "security-opt", "userns", "uts", "volume",
+        "group-add", "ipc", "isolation", "manifest", "memory", "memory-swap", "pid", "retry", "retry-delay",
+        "runtime", "runtime-flag", "security-opt", "userns", "uts", "volume",
     },
     frozenset(
         {
@@ -221,8 +221,6 @@ def _demand_cacheable(settings: BuildSettings, files: Sequence[Option]) -> None:
     """Raises PassedOn for what the planner would not look at."""
     if settings.remote_context:
         raise PassedOn(f"the engine fetches the context {without_credentials(settings.context)!r}")
-    if settings.engine != "buildkit" and "," in (settings.platform or ""):
-        raise PassedOn("it is for several platforms")
     if settings.engine != "buildkit" and len(files) > 1:
         raise PassedOn("it has several Containerfiles")
     if settings.engine != "buildkit" and (settings.file or "").endswith(".in"):

@@ -78,9 +78,9 @@ class Build:
         return self.builder.version
 
     @property
-    def unpushed(self) -> Mapping[str, object]:
+    def unpushed(self) -> tuple[Mapping[str, object], ...]:
         """Empty: BuildKit asks the registry for each layer as the store has it."""
-        return {}
+        return ()
 
     @property
     def transport(self) -> str:

@@ -15,6 +15,7 @@ from layercache_ci.engines.buildkit.progress import SeenStep
 from layercache_ci.engines.buildkit.restore import Selection, read_ahead, select
 from layercache_ci.engines.buildkit.steps import seen_by_key
 from layercache_ci.engines.lookup import Lookup, look_up
+from layercache_ci.engines.outlines import of_platform
 from layercache_ci.errors import CacheError
 from layercache_ci.report.model import Outcome, Prediction, Reason, StageReport
 from layercache_ci.settings import BuildSettings
@@ -102,17 +103,7 @@ class Part:
                 ignored=ignored,
             )
         )
-        if self.platform is None:
-            return found
-        return tuple(
-            replace(
-                stage,
-                index=first + stage.index,
-                name=f"{self.platform} {stage.name}",
-                needs=tuple(first + index for index in stage.needs),
-            )
-            for stage in found
-        )
+        return found if self.platform is None else of_platform(found, self.platform, first=first)
 
 
 def identities(plan: Plan) -> dict[str, str]:

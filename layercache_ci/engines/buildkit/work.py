@@ -98,13 +98,7 @@ class Work:
     def save(self, store: Store, *, workers: int, anew: bool) -> Saved:
         """Export the finished steps of all parts and ship what is new; `anew` says that nothing was to be restored.
         Anything that goes wrong is a warning in the result."""
-        saved = [self._save(part, store, workers=workers, anew=anew) for part in self.parts]
-        return Saved(
-            bool(saved) and all(each.complete for each in saved),
-            sum(each.records for each in saved),
-            sum(each.size for each in saved),
-            tuple(dict.fromkeys(warning for each in saved for warning in each.warnings)),
-        )
+        return Saved.of([self._save(part, store, workers=workers, anew=anew) for part in self.parts])
 
     def _save(self, part: Part, store: Store, *, workers: int, anew: bool) -> Saved:
         exporter, told = self.exporter(part), self.engine.told

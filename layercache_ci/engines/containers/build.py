@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import BinaryIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
 
 from layercache_ci.ci.choice import choose
-from layercache_ci.dockerfile.plan import Plan
-from layercache_ci.engines.containers import pushed, storage_conf
-from layercache_ci.engines.containers.build_storage import BuildStorage
-from layercache_ci.engines.containers.engine import FAILED, Engine, detect, enter_user_namespace
-from layercache_ci.engines.containers.image_store import write_image_store
-from layercache_ci.engines.containers.offer import Offer, make_offer
-from layercache_ci.engines.containers.outcome import Facts, stage_reports
-from layercache_ci.engines.containers.output import OutputReader
-from layercache_ci.engines.containers.planning import make_plan
+from layercache_ci.engines.containers import storage_conf
+from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
+from layercache_ci.engines.containers.manifest_list import add_to_list, without_list
+from layercache_ci.engines.containers.part import Part, for_platform, without_layers
+from layercache_ci.engines.containers.planning import are_mixed, demand_unseen, make_plans
 from layercache_ci.engines.containers.result import describe, push
-from layercache_ci.engines.containers.save import Saver, built_of
-from layercache_ci.engines.containers.storage import Storage, StoredImage
-from layercache_ci.engines.containers.whole import Carrier, can_bring
-from layercache_ci.engines.process import launch
+from layercache_ci.engines.containers.whole import can_bring
 from layercache_ci.engines.protocol import Saved
-from layercache_ci.engines.scratch import Place, new_place
-from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
-from layercache_ci.report.model import Reason, StageReport
+from layercache_ci.errors import CacheError, InputError, PlanError
+from layercache_ci.report.model import StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
+
+NO_SKOPEO: Final = (
+    "skopeo, which brings the result into the storage, is not on PATH; install it, or build with --keep-store"
+)
 
 
 @dataclass(slots=True)
@@ -43,19 +38,21 @@ class Build:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     later: dict[str, str] = field(default_factory=dict)
-    plan_made: Plan | None = None
-    bytes_restored: int = 0
-    launched: float | None = None
-    place: Place | None = None
-    """Where the restored layers are; None where nothing was restored."""
-    reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
-    _interrupted: bool = False
-    """Whether somebody asked the engine to end."""
-    _carrier: Carrier | None = None
-    """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
-    _offer: Offer = field(default_factory=Offer)
-    _pushes: pushed.Pushes | None = None
-    """What the engine knows of the image in its registry; None where that is not kept."""
+    parts: tuple[Part, ...] = field(init=False)
+    """One for each platform; where nothing is planned, one for all."""
+    _list: str | None = None
+    """The manifest list that the results are added to; None where there is none, or where the engine sees to it."""
+
+    def __post_init__(self) -> None:
+        self._unplanned()
+
+    def _unplanned(self) -> None:
+        """The engine gets the build as it is. Of several platforms an old one would take the layers of one for those of
+        another."""
+        settings, self._list = self.settings, None
+        if "," in (settings.platform or ""):
+            settings = without_layers(settings)
+        self.parts = (Part(settings, self.machine, self.engine, self.store, self.warnings),)
 
     @property
     def engine_name(self) -> str:
@@ -70,243 +67,182 @@ class Build:
         return "image store"
 
     @property
+    def launched(self) -> float | None:
+        """When the engine was started: monotonic, in seconds."""
+        return self.parts[0].launched
+
+    @property
+    def bytes_restored(self) -> int:
+        """Read from the store."""
+        return sum(part.bytes_restored for part in self.parts)
+
+    @property
     def image_id(self) -> str | None:
-        return None if self.reader.final_image is None else f"sha256:{self.reader.final_image}"
+        """Of several platforms the last one's."""
+        image = self.parts[-1].reader.final_image
+        return None if image is None else f"sha256:{image}"
+
+    @property
+    def unpushed(self) -> tuple[Mapping[str, object], ...]:
+        """How later commands push it is kept where the engine goes by that."""
+        if self.settings.push or not self.saves:
+            return ()
+        return tuple(each for part in self.parts if (each := part.unpushed) is not None)
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""
         self.warnings.append(warning)
-        self.plan_made, self._offer = None, Offer()
-        if self.place is not None:
-            self.place.remove()
-            self.place = None
+        for part in self.parts:
+            part.abandon()
+        self._unplanned()
 
     def begin(self) -> None:
         """Nothing takes longer than the planning."""
 
     def plan(self) -> None:
         """Work out stages, steps and keys; what can't be planned is built uncached, with one warning."""
+        settings, listed = without_list(self.settings)
         try:
-            self.plan_made = make_plan(self.settings, self.machine, self.engine, self.store)
-        except (PlanError, InputError) as error:
+            plans = make_plans(settings, self.machine, self.engine, self.store)
+            apart = are_mixed(plans, self.engine)
+            if apart:
+                demand_unseen(plans, self.engine)
+        except (PlanError, InputError, CacheError) as error:
             self.warnings.append(f"built without the cache: {error}")
             return
-        self.warnings += self.plan_made.warnings
+        self._list = listed
+        self.parts = tuple(
+            Part(
+                for_platform(settings, platform),
+                self.machine,
+                self.engine,
+                self.store,
+                self.warnings,
+                plan=plan,
+                platform=platform if len(plans) > 1 else "",
+                apart=apart,
+            )
+            for platform, plan in plans.items()
+        )
+        self.warnings += dict.fromkeys(warning for plan in plans.values() for warning in plan.warnings)
 
     def restore(self) -> None:
-        """Write what the store holds of this build into an additional image store, ready for the engine."""
-        plan, store = self.plan_made, self.store
-        if plan is not None and store is not None and self.engine.buildah_minor >= pushed.SINCE:
-            self._pushes = pushed.begin(plan, store, self.settings, self.machine)
-        self._look_up()
-        if store is not None and self._is_to_restore():
-            self._write(store)
-
-    def _is_to_restore(self) -> bool:
-        """Whether there is anything, and a way to bring what is built on it to where it belongs."""
-        if not self._offer.selection.images or self._all_there():
-            return False
-        if self.settings.keep_store or can_bring(self.machine.environment):
-            return True
-        self._restore_nothing(
-            "nothing was restored",
-            "skopeo, which brings the result into the storage, is not on PATH; install it, or build with --keep-store",
-        )
-        return False
-
-    def _all_there(self) -> bool:
-        """Whether the engine kept its storage, and has all the images itself. Where one is missing all are restored:
-        the engine takes the first image that fits, and must not mix two lineages."""
+        """Write what the store holds of this build into additional image stores, ready for the engine."""
+        names = self.settings.tags or (() if self._list is None else (self._list,))
+        for part in self.parts:
+            part.tell_engine(names)
         try:
-            own = Storage(self.engine.graph_root)
-        except CacheError as error:
-            self.warnings.append(str(error))
-            return False
-        return all(own.has_image(image.image.id) for image in self._offer.selection.images)
+            for part in self._to_restore():
+                part.restore()
+        except (CacheError, OSError) as error:
+            self._restore_nothing("nothing was restored", str(error))
 
     def preview(self) -> None:
         """What `restore` would choose, without reading a layer."""
-        self._look_up()
-        self._is_to_restore()
+        self._to_restore()
 
-    def _look_up(self) -> None:
-        if self.plan_made is not None and self.store is not None:
-            self._offer = make_offer(self.plan_made, self.store, self.warnings, no_cache=self.settings.no_cache)
-
-    def _write(self, store: Store) -> None:
-        try:
-            place = new_place(self.machine.scratch)
-            restored = write_image_store(
-                place.image_store,
-                self._offer.selection.images,
-                store,
-                workers=self.machine.cpus,
-                rootless=self.machine.rootless,
-            )
-        except (CacheError, OSError) as error:
-            self._restore_nothing("nothing was restored", str(error))
-            return
-        self.place = place
-        self.bytes_restored = restored.bytes_read
-        for diff_id, why in restored.damaged.items():
-            self.warnings.append(f"layer {diff_id[:19]} was not restored: {why}")
-        if restored.damaged:
-            self._offer = self._offer.without(restored.damaged)
+    def _to_restore(self) -> Sequence[Part]:
+        """The parts that need a storage of their own, where there is a way to bring what is built there to where it
+        belongs."""
+        for part in self.parts:
+            part.look_up()
+        if self.store is None:
+            return ()
+        needing = [part for part in self.parts if part.needs_place()]
+        if not needing or self.settings.keep_store or can_bring(self.machine.environment):
+            return needing
+        self._restore_nothing("nothing was restored", NO_SKOPEO)
+        return ()
 
     def _restore_nothing(self, what: str, why: str) -> None:
         self.warnings.append(f"{what}: {why}")
-        self._offer = self._offer.withdrawn(why)
-        self._end_carrying()
-        if self.place is not None:
-            self.place.remove()  # at once: the disk may be full
-            self.place = None
+        for part in self.parts:
+            part.restore_nothing(why)
 
     def run(self, sink: BinaryIO | None) -> int:
         """Run the engine, its output going to `sink` as it comes; its exit code. Where what was restored stands in the
         way of a build or of its result, it is built once more without."""
         try:
-            self._where.configure()
+            for part in self.parts:
+                part.configure()
         except (CacheError, OSError) as error:
             self._restore_nothing("nothing was restored", str(error))
-        if self.place is not None and not self.settings.keep_store:
-            self._carrier = self._begin_carrying(self.place)
-        code = self._build(sink)
-        fault = self._bring() if code == 0 else None
-        if self.place is not None and code == FAILED and not (self.reader.steps or self._interrupted):
-            fault = "the engine did not begin on it"
+        if not self.settings.keep_store:
+            for part in self.parts:
+                part.begin_carrying()
+        code, fault = self._build(sink)
+        if code == 0:
+            fault = self._bring()
         if fault is not None:
             self._restore_nothing("built again without what was restored", fault)
-            code = self._build(sink)
-        self._end_carrying()  # here: the process that saves may be another one
+            code, _ = self._build(sink)
+        for part in self.parts:
+            part.end_carrying()  # here: the process that saves may be another one
         return code
 
-    def _build(self, sink: BinaryIO | None) -> int:
-        """Run the engine once."""
-        self.reader = OutputReader(time.monotonic)
-        command = self.engine.build_command(self.settings)
-        self.launched = self.launched or time.monotonic()
-        running = launch(command, self._where.environment)
-        code = running.follow(on_line=self.reader.feed, sink=sink)
-        self._interrupted = running.interrupted != 0
-        return code
-
-    @property
-    def _where(self) -> BuildStorage:
-        return BuildStorage(self.engine, self.machine, self.place)
-
-    def _begin_carrying(self, place: Place) -> Carrier:
-        """The user's storage gets the lower layers while the engine builds."""
-        carrier, plan = Carrier(self.engine, self.machine.environment, place.root), self.plan_made
-        image = None if plan is None else self._offer.selection.deepest(plan.chain(plan.target))
-        try:
-            if image is not None and self.store is not None:
-                carrier.begin(image, self.store)
-        except (CacheError, OSError) as error:
-            self.warnings.append(f"the restored layers are brought after the build: {error}")
-        return carrier
+    def _build(self, sink: BinaryIO | None) -> tuple[int, str | None]:
+        """Run the engine once for each part, up to the first that fails: the exit code, and what may have failed it
+        other than the build itself."""
+        for part in self.parts:
+            code = part.build(sink)
+            if code:
+                return code, "the engine did not begin on it" if part.could_not_begin(code) else None
+        return 0, None
 
     def _bring(self) -> str | None:
-        """Make the result whole; where that can't be, the reason."""
-        name = self.reader.final_image
-        if self._carrier is None or name is None:
-            return None
-        try:
-            storage = self._where.open()
-            self._carrier.bring(storage.image(name), storage, self.settings.tags)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the engine can do without us
-            return f"the result could not be brought into the storage: {str(error) or type(error).__name__}"
+        """Make the results whole; where that can't be, the reason."""
+        for part in self.parts:
+            if fault := part.bring():
+                return fault
         return None
 
-    def _end_carrying(self) -> None:
-        carrier, self._carrier = self._carrier, None
-        try:
-            if carrier is not None:
-                carrier.end()
-        except EngineError as error:
-            self.warnings.append(f"an image without a name stays in the storage: {error}")
-
     def finish(self) -> None:
-        """Push the image, write down what it is."""
-        settings, image = self.settings, self._result()
-        digest = None if image is None else image.digest
-        if self._pushes is not None:
-            self.warnings += self._pushes.told()
-            self._pushes.layers = () if image is None else image.diff_ids
-        if settings.push:
-            digest = push(self.engine, settings, self._later_environment()) or digest
+        """Push the image, write down what it is, and what later commands need to find it."""
+        images = [part.result() for part in self.parts]
+        for part, image in zip(self.parts, images, strict=True):
+            part.learn_of_pushes(image)
+        self._keep()
+        environment = {**self.machine.environment, **self.later}
+        if self._list is not None:
+            add_to_list(self.engine, self._list, [part.reader.final_image for part in self.parts], environment)
+        digest = None if images[-1] is None else images[-1].digest
+        if self.settings.push:
+            digest = push(self.engine, self.settings, environment) or digest
         if self.image_id is not None:
-            describe(self.image_id, digest, settings)
-        if settings.keep_store and self.place is not None:
-            self.place.keep()
-            self.later[storage_conf.VARIABLE] = str(self.place.configuration)
-            self.notes.append(
-                "the image is in a storage of its own, on the restored layers; later commands of this job need "
-                f"{storage_conf.VARIABLE}={self.place.configuration}"
-            )
+            describe(self.image_id, digest, self.settings)
 
-    @property
-    def unpushed(self) -> Mapping[str, object]:
-        """How later commands push it is kept where the engine goes by that."""
-        pushes = self._pushes
-        if pushes is None or self.settings.push or not (self.saves and pushes.layers):
-            return {}
-        return {**asdict(pushes.pushed), "layers": pushes.layers}
-
-    def _result(self) -> StoredImage | None:
-        """The image that the engine said it ended with; None where it said none, or where it can't be read."""
-        name = self.reader.final_image
-        try:
-            return None if name is None else self._where.open().image(name)
-        except CacheError:
-            return None
-
-    def _later_environment(self) -> dict[str, str]:
-        """What later commands of the job run with."""
-        return self._where.environment if self.settings.keep_store else dict(self.machine.environment)
+    def _keep(self) -> None:
+        """What was built in storages of its own stays there, where that is asked for."""
+        kept = [part for part in self.parts if part.place is not None]
+        if not (self.settings.keep_store and kept):
+            return
+        for part in kept:
+            if part.place is not None:
+                part.place.keep()
+        configuration = kept[-1].where.configure_for_all([part.where for part in kept[:-1]])
+        self.later[storage_conf.VARIABLE] = str(configuration)
+        self.notes.append(
+            "the image is in a storage of its own, on the restored layers; later commands of this job need "
+            f"{storage_conf.VARIABLE}={configuration}"
+        )
 
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
-        self._end_carrying()
-        if self.place is not None and not self.settings.keep_store:
-            self.place.discard()
+        for part in self.parts:
+            part.discard()
 
     def stages(self) -> tuple[StageReport, ...]:
         """The stages of the report, empty where nothing could be planned."""
-        plan, offer = self.plan_made, self._offer
-        if plan is None:
-            return ()
-        ignored = None
-        if self.settings.no_cache:
-            ignored = Reason("no-cache", "--no-cache was given")
-        elif self.store is None:
-            ignored = Reason("no-store", "the store could not be used")
-        return stage_reports(
-            Facts(
-                plan,
-                offer.selection,
-                offer.predictions(plan, version=self.engine.buildah_minor),
-                offer.lookup.newest,
-                self.reader.by_stage,
-                lost=offer.lost,
-                restored=self.place is not None,
-                ignored=ignored,
-            )
-        )
+        found: list[StageReport] = []
+        for part in self.parts:
+            found += part.stages(first=len(found))
+        return tuple(found)
 
     def save(self) -> Saved:
         """Ship the finished steps. Anything that goes wrong is a warning in the result."""
-        plan, store, offer = self.plan_made, self.store, self._offer
-        if plan is None or store is None or not self.saves:
+        if not self.saves:
             return Saved(complete=False)
-        built, missed = built_of(plan, self.reader.by_stage)
-        try:
-            saver = Saver(plan, self._where.open(), store, offer.links, offer.lookup, self.machine.cpus)
-            saved = saver.save(built, missed - offer.left.keys())
-        except CacheError as error:
-            return Saved(complete=False, warnings=(f"not saved: {error}",))
-        if self._pushes is not None and self.settings.push:
-            saved = self._pushes.keep(saved)
-        return offer.lookup.keep(store, saved)
+        return Saved.of([part.save(pushed=self.settings.push) for part in self.parts])
 
 
 def prepare(settings: BuildSettings, machine: Machine) -> Build:

@@ -6,7 +6,9 @@ store is gone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from layercache_ci.engines.containers import storage_conf
 from layercache_ci.engines.containers.engine import Engine
@@ -17,11 +19,13 @@ from layercache_ci.settings import Machine
 
 @dataclass(frozen=True, slots=True)
 class BuildStorage:
-    """`place` is where the restored layers are; None where nothing was restored, and the storage is the user's."""
+    """`place` is where the restored layers are; None where nothing was restored, and the storage is the user's. What is
+    built `apart` does not see the user's images."""
 
     engine: Engine
     machine: Machine
     place: Place | None
+    apart: bool = False
 
     def configure(self) -> None:
         """Write down where it is. Raises CacheError and OSError."""
@@ -29,8 +33,20 @@ class BuildStorage:
         if place is None:
             return
         (place.root / "tmp").mkdir(parents=True)
-        users = Storage(self.engine.graph_root)
-        stores = [place.image_store, *([self.engine.graph_root] if users.has_images else [])]
+        self._write(place, [place.image_store, *([] if self.apart else self._users())])
+
+    def configure_for_all(self, others: Sequence[BuildStorage]) -> Path:
+        """Write down how later commands find what was built here and in `others`, each of which has a place; the file.
+        Raises CacheError and OSError."""
+        place, *places = (each.place for each in (self, *others) if each.place is not None)
+        stores = [store for other in places for store in (other.root / "root", other.image_store)]
+        self._write(place, [place.image_store, *stores, *self._users()])
+        return place.configuration
+
+    def _users(self) -> list[Path]:
+        return [self.engine.graph_root] if Storage(self.engine.graph_root).has_images else []
+
+    def _write(self, place: Place, stores: Sequence[Path]) -> None:
         found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
         configuration = storage_conf.for_build(
             found, driver=self.engine.driver, root=place.root, stores=stores, rootless=self.machine.rootless

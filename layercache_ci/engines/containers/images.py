@@ -36,7 +36,7 @@ class Resolver:
 
     `policy` is the engine's: `missing` takes a local image where there is one, `newer` the registry's where it differs,
     `always` the registry's, `never` the local one. `remembered` gives the base image of the newest record for a
-    reference, for when the registry can't be reached.
+    reference, for when the registry can't be reached. For the platform `unasked` a local image of any other does too.
     """
 
     inspect: Sequence[str]
@@ -45,10 +45,11 @@ class Resolver:
     remembered: Callable[[str], BaseImage | None]
     options: Sequence[str] = ()
     """Options of the build that `skopeo inspect` has too."""
+    unasked: str = ""
 
     def resolve(self, reference: str, platform: str) -> BaseImage:
         """Never raises: an image that nobody knows has the identity ``""``, and what builds on it can't be foreseen."""
-        local = None if self.policy == "always" else self._local(reference)
+        local = None if self.policy == "always" else self._local(reference, platform)
         if local is not None and self.policy in {"missing", "never"}:
             return local
         try:
@@ -68,15 +69,22 @@ class Resolver:
                 reference, "", note=f"{reference}: can't be found ({error}); what builds on it is not planned"
             )
 
-    def _local(self, reference: str) -> BaseImage | None:
+    def _local(self, reference: str, platform: str) -> BaseImage | None:
         try:
             found = json.loads(ask([*self.inspect, reference], self.environment))
         except EngineError:
             return None
         image = found[0] if isinstance(found, list) else found
         if "FromImageID" in image:
-            return base_image(reference, image["FromImageID"], json.loads(image["Config"]))
-        return base_image(reference, image["Id"], {"config": image["Config"]})
+            identity, config = image["FromImageID"], json.loads(image["Config"])
+            has = (config.get("os"), config.get("architecture"))
+        else:
+            identity, config = image["Id"], {"config": image["Config"]}
+            has = (image.get("Os"), image.get("Architecture"))
+        differs = any(one and one != other for one, other in zip(has, platform.split("/")[:2], strict=True))
+        if differs and platform != self.unasked:
+            return None  # the engine asks the registry then (containers/common, libimage)
+        return base_image(reference, identity, config)
 
     def _remote(self, reference: str, platform: str, local: BaseImage | None) -> BaseImage:
         manifest = self._manifest(reference)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
@@ -20,7 +20,7 @@ from layercache_ci.dockerfile.plan import Plan, digest
 from layercache_ci.engines.containers.whole import full_name
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError
-from layercache_ci.settings import BuildSettings, Machine
+from layercache_ci.settings import Machine
 from layercache_ci.store.model import Step, StepRecord, Store
 
 SINCE: Final = (1, 32)
@@ -197,9 +197,9 @@ class Pushes:
         return replace(saved, records=saved.records + records)
 
 
-def begin(plan: Plan, store: Store, settings: BuildSettings, machine: Machine) -> Pushes | None:
-    """None where the image goes to no registry by its names."""
-    pushed = Pushed(plan.namespace, plan.stage_id(plan.target), settings.tags)
+def begin(plan: Plan, store: Store, names: Sequence[str], machine: Machine) -> Pushes | None:
+    """None where the image goes to no registry by its names, or those of a list that it is in."""
+    pushed = Pushed(plan.namespace, plan.stage_id(plan.target), tuple(names))
     return Pushes(pushed, Database.of(machine), store) if pushed.repositories else None
 
 

@@ -430,7 +430,7 @@ def test_several_platforms_of_buildah_are_a_list(workspace: Path) -> None:
     made = request(workspace, "buildah", image="r/app", tags="v1 v2", archs="amd64, arm64", tls_verify="false")
     settings = made.settings
     assert (settings.platform, settings.tags, settings.push) == ("linux/amd64,linux/arm64", (), False)
-    assert settings.engine_options == ("--format=docker", "--tls-verify=false", "--manifest=r/app:v1", "--layers=false")
+    assert settings.engine_options == ("--format=docker", "--tls-verify=false", "--manifest=r/app:v1")
     assert made.names == ("r/app:v1", "r/app:v2")
     assert made.list == ManifestList("buildah", made.names, push=False, options=("--tls-verify=false",))
 

@@ -75,8 +75,6 @@ def test_what_builds_nothing_is_passed_on_without_a_word(line: str) -> None:
         ("docker build -x 1 .", "-x is not known"),
         ("docker build --no-cache=maybe .", "neither true nor false"),
         ("docker build . -t", "--tag has no value"),
-        ("podman build --platform linux/amd64,linux/arm64 .", "several platforms"),
-        ("buildah build --platform a --platform b .", "several platforms"),
         ("docker -l debug build .", "-l is not known"),
         ("docker buildx --what build .", "--what is not known"),
         ("podman --log-level debug build .", "--log-level is not known"),
@@ -96,8 +94,11 @@ def test_what_can_not_be_cached_is_passed_on_and_says_why(line: str, why: str) -
 @pytest.mark.parametrize(
     "options", ["--platform linux/amd64,linux/arm64", "--platform=linux/amd64 --platform linux/arm64"]
 )
-def test_several_platforms_are_buildkits_to_build(options: str) -> None:
-    assert read(f"docker build {options} .").platform == "linux/amd64,linux/arm64"
+@pytest.mark.parametrize("command", ["docker build", "podman build --manifest all", "buildah bud --manifest=all"])
+def test_several_platforms_are_one_build(command: str, options: str) -> None:
+    settings = read(f"{command} {options} .")
+    assert settings.platform == "linux/amd64,linux/arm64"
+    assert settings.engine_options == (("--manifest=all",) if "manifest" in command else ())
 
 
 def test_what_points_elsewhere_is_passed_on() -> None:

@@ -26,8 +26,8 @@ def build_of(folder: Path, script: str, *, keep_store: bool = False) -> Build:
     engine = Engine("buildah", str(program), "1.28.2", "1.28.2", folder / "graph", folder / "run", "overlay")
     machine = Machine({"PATH": "/usr/bin:/bin", "LAYERCACHE_SCRATCH": str(folder)}, uid=0, cpus=1, terminal=False)
     build = Build(BuildSettings(context=".", keep_store=keep_store), machine, engine, None)
-    build.place = new_place(machine.scratch)
-    build.place.image_store.mkdir()
+    place = build.parts[0].place = new_place(machine.scratch)
+    place.image_store.mkdir()
     return build
 
 
@@ -38,7 +38,7 @@ def runs(folder: Path) -> list[bool]:
 
 def test_a_result_that_cant_be_found_is_built_again(tmp_path: Path) -> None:
     build = build_of(tmp_path, BUILDS)
-    place = build.place
+    place = build.parts[0].place
     assert place is not None
 
     assert build.run(None) == 0

@@ -1,0 +1,157 @@
+"""Builds for several platforms with Podman and Buildah: a manifest list, and what each platform has of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeEngine
+from tests.e2e.harness import Bench, Said
+from tests.e2e.images import entries
+from tests.e2e.stories import context, warnings
+from tests.lab.engine import Engine
+from tests.lab.lab import Lab
+
+ARCHITECTURES = ("amd64", "arm64")
+PLATFORMS = "--platform=linux/amd64,linux/arm64"
+BASE = "FROM {busybox} AS files\nFROM scratch\nCOPY --from=files / /\nCOPY architecture /architecture\nENV PATH=/bin\n"
+DOCKERFILE = """FROM {base} AS builder
+ARG TARGETARCH
+COPY common /common
+RUN echo $TARGETARCH, based on $(cat /architecture) > /out
+COPY source /source
+RUN cat /source >> /out
+FROM {base}
+COPY common /common
+COPY --from=builder /out /out
+"""
+ON_SCRATCH = DOCKERFILE.replace("FROM {base}\n", "FROM scratch\n")
+FAILING = ON_SCRATCH.replace("RUN cat", "RUN test $TARGETARCH != arm64\nRUN cat")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name in {"buildah-1.28", "podman-sid"} else pytest.mark.all_rows)
+        for name in ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid")
+    ]
+)
+def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    return Bench(lab, make_engine, request.param, tmp_path)
+
+
+@pytest.fixture
+def base(bench: Bench) -> str:
+    """An image for each architecture, of which the machine can run both."""
+    engine = bench.engine()
+    name = f"{engine.registry}/base-{bench.folder.name}:latest"
+    engine.run("manifest", "create", name)
+    for architecture in ARCHITECTURES:
+        folder = context(bench, BASE.format(busybox=bench.lab.busybox), architecture=architecture)
+        engine.plain(f"--platform=linux/{architecture}", "-t", architecture, folder)
+        engine.run("manifest", "add", name, f"containers-storage:localhost/{architecture}:latest")
+    engine.run("manifest", "push", "--all", "--tls-verify=false", name, f"docker://{name}")
+    return name
+
+
+def build(bench: Bench, engine: Engine, folder: Path, *options: str, code: int = 0) -> Said:
+    return bench.build(engine, PLATFORMS, *options, folder, "--", "--manifest=all", code=code)
+
+
+def left_by(engine: Engine) -> dict[str, str]:
+    """By architecture, what the images of the list have in /out."""
+    return {architecture: read(engine, digest) for architecture, digest in listed(engine).items()}
+
+
+def listed(engine: Engine) -> dict[str, str]:
+    found: dict[str, Any] = json.loads(engine.run("manifest", "inspect", "localhost/all:latest").stdout)
+    digests = {entry["platform"]["architecture"]: entry["digest"] for entry in found["manifests"]}
+    assert len(digests) == len(found["manifests"])
+    return digests
+
+
+def read(engine: Engine, digest: str) -> str:
+    root = engine.folder / "graph"
+    image = next(image for image in entries(root, "images") if image["digest"] == digest)
+    layers = {layer["id"]: layer for layer in entries(root, "layers")}
+    at = str(image["layer"])
+    while at:
+        path = root / "overlay" / at / "diff" / "out"
+        if path.exists() and stat.S_ISREG(os.lstat(path).st_mode):
+            return path.read_text()
+        at = str(layers[at].get("parent") or "")
+    raise AssertionError(f"no /out in {digest}")
+
+
+def out(source: str) -> dict[str, str]:
+    return {architecture: f"{architecture}, based on {architecture}\n{source}" for architecture in ARCHITECTURES}
+
+
+@pytest.mark.parametrize("dockerfile", [DOCKERFILE, ON_SCRATCH], ids=["on its own base", "on scratch"])
+def test_each_platform_hits_for_itself(bench: Bench, base: str, dockerfile: str) -> None:
+    """Cold, all hit on an emptied engine, and with a source changed, exactly what depends on it."""
+    one = context(bench, dockerfile.replace("{base}", base), common="1", source="one")
+    two = context(bench, dockerfile.replace("{base}", base), common="1", source="two")
+    said: list[Said] = []
+    left: list[dict[str, str]] = []
+    for folder in (one, one, two, two):
+        engine = bench.engine()
+        said.append(build(bench, engine, folder))
+        left.append(left_by(engine))
+
+    each = ["mmmmm mm", "hhhhh hh", "hhhmm hM", "hhhhh hh"]
+    assert [run.outcomes for run in said] == [f"{one} {one}" for one in each]
+    assert [run.disagreements for run in said] == [[], [], [], []]
+    assert left == [out("one"), out("one"), out("two"), out("two")]
+    assert [run.report["warnings"] for run in said] == [[], [], [], []]
+    assert said[1].report["totals"]["bytes_saved"] == said[3].report["totals"]["bytes_saved"] == 0
+    names = [stage["name"] for stage in said[0].report["stages"]]
+    assert names == [f"linux/{architecture} {name}" for architecture in ARCHITECTURES for name in ("builder", "1")]
+
+
+def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None:
+    folder = context(bench, ON_SCRATCH.replace("{base}", base), common="1", source="one")
+
+    build(bench, bench.engine(), folder)
+    alone = bench.build(bench.engine(), "--platform=linux/arm64", folder)
+
+    assert (alone.outcomes, alone.disagreements) == ("hhhhh hh", [])
+
+
+def test_what_fails_for_one_is_kept_of_both(bench: Bench, base: str) -> None:
+    broken = context(bench, FAILING.replace("{base}", base), common="1", source="one")
+    mended = context(bench, ON_SCRATCH.replace("{base}", base), common="1", source="one")
+
+    failed = build(bench, bench.engine(), broken, code=1)
+    engine = bench.engine()
+    fixed = build(bench, engine, mended)
+
+    assert failed.outcomes == "mmmmmm mm mmmmm- --"
+    assert fixed.outcomes == "hhhhm hH hhhhm mm"
+    assert fixed.disagreements == []
+    assert left_by(engine) == out("one")
+
+
+def test_on_the_image_stores_the_list_can_be_pushed(bench: Bench, base: str) -> None:
+    """Later commands of the job see the images of all platforms, wherever each was built."""
+    for source in ("one", "two"):
+        folder = context(bench, ON_SCRATCH.replace("{base}", base), common="1", source=source)
+        engine = bench.engine()
+        said = build(bench, engine, folder, "--keep-store")
+        kept = dict(engine.environment)
+        for line in said.shown.splitlines():
+            if "need CONTAINERS_STORAGE_CONF=" in line:
+                kept["CONTAINERS_STORAGE_CONF"] = line.split("CONTAINERS_STORAGE_CONF=")[1]
+        name = f"{engine.registry}/kept-{bench.folder.name}:{source}"
+        later = Engine(
+            engine.name, engine.program, engine.folder, kept, engine.registry, engine.prefix, engine.layercache
+        )
+        later.run("manifest", "push", "--all", "--tls-verify=false", "localhost/all:latest", f"docker://{name}")
+        raw = later.run("inspect", "--raw", "--tls-verify=false", f"docker://{name}", program="skopeo").stdout
+        found = [entry["platform"]["architecture"] for entry in json.loads(raw)["manifests"]]
+        assert found == list(ARCHITECTURES)
+        assert warnings(said.report) == ""
