@@ -293,7 +293,12 @@ INPUTS: Final[tuple[Input, ...]] = (
     _own("comment", "flag", "Keep one comment on the pull request with the result", "false"),
     _own("fail-on-miss", "flag", "Fail a step whose build had to run a step that the cache should have had", "false"),
     _own("wait", "flag", "Save before the step ends, not while later steps run", "false"),
-    _own("keep-store", "flag", "Leave restored layers where they were mounted: faster (Podman, Buildah)", "false"),
+    _own(
+        "keep-store",
+        "flag",
+        "Leave the image on the layers as they were restored, where later steps find it: faster (Podman, Buildah)",
+        "true",
+    ),
     _own("config", "text", "A YAML file that gives inputs; those of the workflow win", from_file=False),
 )
 TABLE: Final[Mapping[str, Input]] = MappingProxyType({entry.name: entry for entry in INPUTS})

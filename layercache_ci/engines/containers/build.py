@@ -8,10 +8,12 @@ from typing import BinaryIO, Final
 
 from layercache_ci.ci.choice import choose
 from layercache_ci.engines.containers import storage_conf
+from layercache_ci.engines.containers.apart import are_mixed, demand_unseen
+from layercache_ci.engines.containers.build_storage import BuildStorage
 from layercache_ci.engines.containers.engine import Engine, detect, enter_user_namespace
 from layercache_ci.engines.containers.manifest_list import add_to_list, without_list
 from layercache_ci.engines.containers.part import Part, for_platform, without_layers
-from layercache_ci.engines.containers.planning import are_mixed, demand_unseen, make_plans
+from layercache_ci.engines.containers.planning import make_plans, resolver_of
 from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.whole import can_bring
 from layercache_ci.engines.protocol import Saved
@@ -106,7 +108,8 @@ class Build:
             plans = make_plans(settings, self.machine, self.engine, self.store)
             apart = are_mixed(plans, self.engine)
             if apart:
-                demand_unseen(plans, self.engine)
+                users = BuildStorage(self.engine, self.machine, None)
+                demand_unseen(plans, users.open(), resolver_of(settings, self.machine, self.engine))
         except (PlanError, InputError, CacheError) as error:
             self.warnings.append(f"built without the cache: {error}")
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from layercache_ci.engines.containers import storage_conf
 from layercache_ci.engines.containers.engine import Engine
@@ -33,7 +34,7 @@ class BuildStorage:
         if place is None:
             return
         (place.root / "tmp").mkdir(parents=True)
-        self._write(place, [place.image_store, *([] if self.apart else self._users())])
+        self._write(place, [place.image_store, *([] if self.apart else self._users())], alone=self.apart)
 
     def configure_for_all(self, others: Sequence[BuildStorage]) -> Path:
         """Write down how later commands find what was built here and in `others`, each of which has a place; the file.
@@ -46,12 +47,19 @@ class BuildStorage:
     def _users(self) -> list[Path]:
         return [self.engine.graph_root] if Storage(self.engine.graph_root).has_images else []
 
-    def _write(self, place: Place, stores: Sequence[Path]) -> None:
-        found = storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
+    def _write(self, place: Place, stores: Sequence[Path], *, alone: bool = False) -> None:
         configuration = storage_conf.for_build(
-            found, driver=self.engine.driver, root=place.root, stores=stores, rootless=self.machine.rootless
+            self._effective(),
+            driver=self.engine.driver,
+            root=place.root,
+            stores=stores,
+            rootless=self.machine.rootless,
+            alone=alone,
         )
         place.configuration.write_text(storage_conf.dump(configuration))
+
+    def _effective(self) -> dict[str, Any]:
+        return storage_conf.effective(self.machine.environment, rootless=self.machine.rootless)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +70,9 @@ class BuildStorage:
         return environment
 
     def open(self) -> Storage:
-        """What the engine built there. Raises CacheError where it can't be read."""
+        """What the engine built there, and what it reads from: the user's may do so, too, as after a build of the same
+        job. Raises CacheError where it can't be read."""
+        users = (self.engine.graph_root, *storage_conf.image_stores(self._effective()))
         if self.place is None:
-            return Storage(self.engine.graph_root)
-        return Storage(self.place.root / "root", (self.place.image_store, self.engine.graph_root))
+            return Storage(users[0], users[1:])
+        return Storage(self.place.root / "root", (self.place.image_store, *users))

@@ -17,7 +17,7 @@ from layercache_ci.engines.containers.offer import Offer, make_offer
 from layercache_ci.engines.containers.outcome import Facts, stage_reports
 from layercache_ci.engines.containers.output import OutputReader
 from layercache_ci.engines.containers.save import Saver, built_of
-from layercache_ci.engines.containers.storage import Storage, StoredImage
+from layercache_ci.engines.containers.storage import StoredImage
 from layercache_ci.engines.containers.whole import Carrier
 from layercache_ci.engines.outlines import of_platform
 from layercache_ci.engines.process import launch
@@ -77,7 +77,7 @@ class Part:
         missing all are restored: the engine takes the first that fits, and must not mix two lineages."""
         images = self.offer.selection.images
         try:
-            own = Storage(self.engine.graph_root) if images else None
+            own = self.where.open() if images else None
         except CacheError as error:
             self.warnings.append(str(error))
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from layercache_ci.dockerfile.treehash import StatCache
 from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.engines.containers.images import Resolver, base_image
 from layercache_ci.engines.containers.restore import IMAGE
-from layercache_ci.engines.containers.storage import Storage, StoredImage
+from layercache_ci.engines.containers.storage import StoredImage
 from layercache_ci.engines.fetched import demand_files
 from layercache_ci.errors import CacheError, PlanError
 from layercache_ci.settings import BuildSettings, Machine
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 HEREDOCS_SINCE: Final = (1, 33)
 OWNER_NAMES_UNTIL: Final = (1, 28)
 """Since then it also makes one step of all labels, where there was one a label, and a step of `--env`."""
-PLATFORMS_TOLD_APART_SINCE: Final = (1, 41)
-"""Since then an image counts only for its own platform when a step is looked up (containers/buildah, pull 6269)."""
 
 
 def make_plans(settings: BuildSettings, machine: Machine, engine: Engine, store: Store | None) -> dict[str, Plan]:
@@ -44,37 +42,6 @@ def make_plans(settings: BuildSettings, machine: Machine, engine: Engine, store:
         platform: make_plan(replace(settings, platform=platform or None), machine, engine, store)
         for platform in once.values()
     }
-
-
-def are_mixed(plans: Mapping[str, Plan], engine: Engine) -> bool:
-    """Whether the engine would take the images of one of the plans for those of another, being built on the same."""
-    return any(
-        engine.buildah_minor < PLATFORMS_TOLD_APART_SINCE or _architecture(one) == _architecture(other)
-        for (one, first), (other, second) in combinations(plans.items(), 2)
-        if {base.identity for base in _bases(first)} & {base.identity for base in _bases(second)}
-    )
-
-
-def _architecture(platform: str) -> list[str]:
-    """All of it that the engine looks at."""
-    return normalize(platform).split("/")[:2]
-
-
-def demand_unseen(plans: Mapping[str, Plan], engine: Engine) -> None:
-    """Raises PlanError where an image that is used is in the user's storage, and CacheError where that can't be read:
-    what must not see that storage can't be built then."""
-    users = Storage(engine.graph_root)
-    for plan in plans.values():
-        for image in (*_bases(plan), *(image for image, _ in plan.images)):
-            if image.identity and users.has_image(image.identity):
-                raise PlanError(
-                    f"Buildah {engine.buildah} takes the layers of one platform for those of another where it has "
-                    f"{image.reference} already; build one platform at a time, or with 1.41, to have it cached"
-                )
-
-
-def _bases(plan: Plan) -> list[BaseImage]:
-    return [stage.base for stage in plan.stages.values() if stage.base is not None]
 
 
 def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: Store | None) -> Plan:
@@ -103,15 +70,20 @@ def make_plan(settings: BuildSettings, machine: Machine, engine: Engine, store: 
         cache=StatCache(machine.cache_home / "hashes"),
         workers=machine.cpus,
     )
-    resolver = Resolver(
+    resolver = replace(resolver_of(settings, machine, engine), remembered=partial(_remembered, store, namespace))
+    return Planner(request, resolver).plan()
+
+
+def resolver_of(settings: BuildSettings, machine: Machine, engine: Engine) -> Resolver:
+    """Finds what a reference means to a build with these settings."""
+    return Resolver(
         inspect=engine.inspect_image,
         environment=machine.environment,
         policy=engine.pull_policy(settings),
-        remembered=lambda reference: _remembered(store, namespace, reference),
+        remembered=lambda _: None,
         options=settings.registry_options,
         unasked="" if settings.platform else host_platform(),
     )
-    return Planner(request, resolver).plan()
 
 
 def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:

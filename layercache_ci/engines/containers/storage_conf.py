@@ -30,13 +30,30 @@ def effective(environment: Mapping[str, str], *, rootless: bool) -> dict[str, An
     return {}
 
 
+def image_stores(configuration: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The additional image stores that are read from. Raises CacheError for what is no list of paths."""
+    options = (configuration.get("storage") or {}).get("options") or {}
+    found = options.get("additionalimagestores") or ()
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise CacheError(f"storage.conf: additionalimagestores is {found!r}, which is no list of folders")
+    return tuple(map(Path, found))
+
+
 def for_build(
-    configuration: Mapping[str, Any], *, driver: str, root: Path, stores: Sequence[Path], rootless: bool
+    configuration: Mapping[str, Any],
+    *,
+    driver: str,
+    root: Path,
+    stores: Sequence[Path],
+    rootless: bool,
+    alone: bool = False,
 ) -> dict[str, Any]:
-    """The same configuration with a graph root of its own below `root`, which reads from `stores` before all others."""
+    """The same configuration with a graph root of its own below `root`, which reads from `stores` before all others, or
+    from these alone."""
     storage = dict(configuration.get("storage") or {})
     options = dict(storage.get("options") or {})
-    options["additionalimagestores"] = [*map(str, stores), *options.get("additionalimagestores", ())]
+    others = () if alone else image_stores(configuration)
+    options["additionalimagestores"] = [*map(str, stores), *map(str, others)]
     storage |= {"driver": driver, "graphroot": str(root / "root"), "runroot": str(root / "run"), "options": options}
     if rootless:
         # the only one of the places that counts for an ordinary user

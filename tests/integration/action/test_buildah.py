@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,13 +52,19 @@ def test_what_extra_args_say_of_the_image_is_cached_as_if_inputs_said_it(site: S
 
 
 @pytest.mark.parametrize("site", ["buildah-1.28", "podman-sid"], indirect=True)
-def test_what_is_told_of_a_list_is_the_lists(site: Site, make_engine: MakeEngine) -> None:
+@pytest.mark.parametrize("job", ["cold", "warm"])
+def test_what_is_told_of_a_list_is_the_lists(site: Site, make_engine: MakeEngine, job: str) -> None:
     """Not one architecture's, as a signature or an attestation of that would be of no use to the others."""
     engine = make_engine(site.kind)
     (site.workspace / "Containerfile").write_text("FROM scratch\nCOPY app.txt /\n")
     inputs = {"image": f"{engine.registry}/app", "containerfiles": "Containerfile", "archs": "amd64, arm64"}
+    if job == "warm":
+        site.run(engine, **inputs, tags="v0", wait="true")
+        engine = make_engine(site.kind)
     step = site.run(engine, **inputs, tags="v1 v2", wait="true")
     assert (step.code, step.outputs["image-with-tag"]) == (0, f"{engine.registry}/app:v1")
+    assert (step.outputs["hit-steps"], step.outputs["total-steps"]) == ("2" if job == "warm" else "0", "2")
+    engine = replace(engine, environment={**engine.environment, **step.exported})
     assert step.outputs["digest"] == digest(engine, f"{engine.registry}/app:v1")
     assert step.outputs["imageid"] == step.outputs["digest"]
     names = ",".join(f"{engine.registry}/app:{tag}" for tag in ("v1", "v2"))

@@ -436,16 +436,38 @@ def test_several_platforms_are_a_list_that_is_pushed(site: Site, make_engine: Ma
             assert sorted(platforms) == ["amd64", "arm64"]
 
 
-@pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)
+@pytest.mark.parametrize("site", ["buildah-1.28", "podman-sid"], indirect=True)
 def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site, make_engine: MakeEngine) -> None:
+    """Those that build, too: what is built on it is saved, and is found again by the next job."""
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
-    inputs = {"tags": "localhost/app:1", "keep_store": "true", "wait": "true"}
-    assert site.run(make_engine(site.kind), **inputs).code == 0
-    engine = make_engine(site.kind)
-    step = site.run(engine, **inputs)
-    assert (step.code, step.outputs["cache-hit"], list(step.exported)) == (0, "true", ["CONTAINERS_STORAGE_CONF"])
-    later = replace(engine, environment={**engine.environment, **step.exported})
-    assert "localhost/app" in later.run("images", "--format", "{{.Name}}").stdout.split()
+    (site.workspace / "Second").write_text("FROM localhost/app:1\nRUN cat app.txt >copy\n")
+    hits = []
+    for _ in range(3):
+        engine = make_engine(site.kind)
+        first = site.run(engine, tags="localhost/app:1", wait="true")
+        later = replace(engine, environment={**engine.environment, **first.exported})
+        second = site.run(later, tags="localhost/second:1", file="Second", wait="true")
+        last = replace(later, environment={**later.environment, **second.exported})
+        found = last.run("images", "--format", "{{.Digest}}", "localhost/second:1").stdout
+        assert second.outputs["digest"] in found
+        assert [step.code for step in (first, second)] == [0, 0]
+        assert [step.commands for step in (first, second)] == [[], []]
+        hits.append([step.outputs["cache-hit"] for step in (first, second)])
+        exported = [list(step.exported) for step in (first, second)]
+    assert hits == [["false", "false"], ["true", "true"], ["true", "true"]]
+    assert exported == [["CONTAINERS_STORAGE_CONF"]] * 2
+
+
+@pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)
+def test_or_in_the_engines_own_storage(site: Site, make_engine: MakeEngine) -> None:
+    """For what does not have the job's environment."""
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    inputs = {"tags": "localhost/app:1", "keep_store": "false", "wait": "true"}
+    for hit in ("false", "true"):
+        engine = make_engine(site.kind)
+        step = site.run(engine, **inputs)
+        assert (step.code, step.outputs["cache-hit"], step.exported) == (0, hit, {})
+        assert "localhost/app" in engine.run("images", "--format", "{{.Name}}").stdout.split()
 
 
 @pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)

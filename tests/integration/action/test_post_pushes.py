@@ -54,3 +54,18 @@ def test_a_later_steps_push_is_spared_what_an_earlier_jobs_found_out(
             logs.append(post(site, engine, step.state))
     assert sent == [BLOBS, 0]
     assert not any("::warning" in log for log in logs)
+
+
+@pytest.mark.parametrize("site", ["podman-sid"], indirect=True)
+def test_so_is_that_of_a_list_by_the_step_itself(site: Site, make_engine: MakeEngine, tmp_path: Path) -> None:
+    (site.workspace / "Containerfile").write_text(DOCKERFILE.format(base=site.lab.busybox))
+    sent = []
+    with logged(tmp_path / "registry") as registry:
+        for _ in range(2):
+            engine, before = make_engine(site.kind), registry.uploads
+            inputs = {"image": f"{registry.address}/app", "tags": "1", "archs": "amd64, arm64", "push": "true"}
+            step = site.run(engine, {"INPUT_TLS_VERIFY": "false"}, **inputs, containerfiles="Containerfile")
+            assert step.code == 0
+            sent.append(registry.uploads - before)
+            assert "::warning" not in post(site, engine, step.state)
+    assert sent[1] == 0 < sent[0]

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from layercache_ci.dockerfile.plan import BaseImage, Plan
+from layercache_ci.engines.containers.apart import are_mixed, demand_unseen
 from layercache_ci.engines.containers.build import Build
 from layercache_ci.engines.containers.engine import Engine
+from layercache_ci.engines.containers.images import Resolver
 from layercache_ci.engines.containers.manifest_list import without_list
-from layercache_ci.engines.containers.planning import are_mixed, demand_unseen
+from layercache_ci.engines.containers.storage import Storage
 from layercache_ci.errors import PlanError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.unit.dockerfile.planning import plan_of
@@ -53,15 +55,26 @@ def test_what_begins_alike_is_mixed_up_until_platforms_are_compared(
     assert are_mixed(plans, engine(tmp_path, version)) is mixed
 
 
-def test_a_base_image_that_only_the_user_has_cant_be_seen_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("registry", ["the same", "another", "none"])
+def test_what_the_registry_has_is_not_needed_of_the_users(tmp_path: Path, registry: str) -> None:
+    """What is built apart does not see what is there, and would fail without an image that is only there."""
     plans = {"linux/amd64": plan(tmp_path / "context", "base")}
-    old = engine(tmp_path, BEFORE)
-    demand_unseen(plans, old)
-    images = old.graph_root / "overlay-images"
+    skopeo = tmp_path / "skopeo"
+    digest = "sha256:base" if registry == "the same" else "sha256:other"
+    answer = json.dumps({"config": {"digest": digest}, "layers": []})
+    skopeo.write_text("#!/bin/sh\n" + ("exit 1" if registry == "none" else f"echo '{answer}'"))
+    skopeo.chmod(0o755)
+    resolver = Resolver(("false",), {"PATH": f"{tmp_path}:/bin"}, "missing", lambda _: None)
+    demand_unseen(plans, Storage(tmp_path / "graph"), resolver)
+    images = tmp_path / "graph/overlay-images"
     images.mkdir(parents=True)
     (images / "images.json").write_text(json.dumps([{"id": "base"}]))
-    with pytest.raises(PlanError, match=r"Buildah 1\.40\.1 .* base already; build one platform at a time"):
-        demand_unseen(plans, old)
+    seen = Storage(tmp_path / "graph")
+    if registry == "the same":
+        demand_unseen(plans, seen, resolver)
+        return
+    with pytest.raises(PlanError, match=r"^base is in the engine's storage only.* build one platform at a time"):
+        demand_unseen(plans, seen, resolver)
 
 
 @pytest.mark.parametrize(
