@@ -17,7 +17,7 @@ from layercache_ci.engines.containers.planning import make_plans, resolver_of
 from layercache_ci.engines.containers.result import describe, push
 from layercache_ci.engines.containers.whole import can_bring
 from layercache_ci.engines.protocol import Saved
-from layercache_ci.errors import CacheError, InputError, PlanError
+from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
 from layercache_ci.report.model import StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
@@ -149,6 +149,7 @@ class Build:
         belongs."""
         for part in self.parts:
             part.look_up()
+        self.warnings[:] = dict.fromkeys(self.warnings)  # a fault of the store is one, however many parts ask it
         if self.store is None:
             return ()
         needing = [part for part in self.parts if part.needs_place()]
@@ -216,17 +217,21 @@ class Build:
 
     def _keep(self) -> None:
         """What was built in storages of its own stays there, where that is asked for."""
-        kept = [part for part in self.parts if part.place is not None]
-        if not (self.settings.keep_store and kept):
+        places = [part.place for part in self.parts if part.place is not None]
+        if not (self.settings.keep_store and places):
             return
-        for part in kept:
-            if part.place is not None:
-                part.place.keep()
-        configuration = kept[-1].where.configure_for_all([part.where for part in kept[:-1]])
-        self.later[storage_conf.VARIABLE] = str(configuration)
+        for place in places:
+            place.keep()
+        *others, last = places
+        if len(self.parts) > 1:
+            try:
+                BuildStorage(self.engine, self.machine, last).configure_for_all(others)
+            except (CacheError, OSError) as error:
+                raise EngineError(f"the images can't be shown in one storage: {error}") from error
+        self.later[storage_conf.VARIABLE] = str(last.configuration)
         self.notes.append(
             "the image is in a storage of its own, on the restored layers; later commands of this job need "
-            f"{storage_conf.VARIABLE}={configuration}"
+            f"{storage_conf.VARIABLE}={last.configuration}"
         )
 
     def close(self) -> None:

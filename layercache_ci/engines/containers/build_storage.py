@@ -6,7 +6,7 @@ store is gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,12 @@ class BuildStorage:
         (place.root / "tmp").mkdir(parents=True)
         self._write(place, [place.image_store, *([] if self.apart else self._users())], alone=self.apart)
 
-    def configure_for_all(self, others: Sequence[BuildStorage]) -> Path:
-        """Write down how later commands find what was built here and in `others`, each of which has a place; the file.
-        Raises CacheError and OSError."""
-        place, *places = (each.place for each in (self, *others) if each.place is not None)
-        stores = [store for other in places for store in (other.root / "root", other.image_store)]
-        self._write(place, [place.image_store, *stores, *self._users()])
-        return place.configuration
+    def configure_for_all(self, others: Iterable[Place]) -> None:
+        """Write down how later commands find what was built here, at `others` and in the user's storage. Raises
+        CacheError and OSError."""
+        if self.place is not None:
+            stores = [store for other in others for store in (other.root / "root", other.image_store)]
+            self._write(self.place, [self.place.image_store, *stores, *self._users()])
 
     def _users(self) -> list[Path]:
         return [self.engine.graph_root] if Storage(self.engine.graph_root).has_images else []
