@@ -58,6 +58,10 @@ What differs from buildah-build: layers are always kept; several platforms are o
 without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
 Containerfile are refused, and so is `buildah-image`.
 
+On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), and
+later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported. What does not have the job's environment, another
+user or a Podman service that was started before, does not: write `keep-store: false` for it.
+
 A build for several platforms has the cache of each, which a job for one of them shares. Podman and Buildah build them
 one after the other. On a builder of several nodes it is not cached: give each platform a job of its own there. For a
 context that the engine fetches `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository

@@ -241,3 +241,15 @@ def test_add_of_a_url(bench: Bench, tmp_path: Path, content: str, time: int, exp
 def serve_file(folder: Path, content: str, time: int) -> None:
     (folder / "file").write_text(content)
     os.utime(folder / "file", (time, time))
+
+
+@pytest.mark.parametrize("bench", ["podman-4.3", "podman-sid"], indirect=True)
+@pytest.mark.parametrize("option", ["--squash", "--squash=false"])
+def test_podman_squashes_as_without_us(bench: Bench, option: str) -> None:
+    """An old one takes no --layers beside it. Where it squashes it keeps no image of a step, so none is found."""
+    cold, warm = (bench.build(bench.engine(), context(bench, STEPS, file="1"), "--", option) for _ in range(2))
+    if option == "--squash":
+        said = "built without the cache: with --squash Podman keeps no layers of a step, and finds none; leave it out"
+        assert [run.report["warnings"] for run in (cold, warm)] == [[said], [said]]
+    else:
+        assert (cold.outcomes, warm.outcomes, warm.disagreements) == ("mmm", "hhh", [])

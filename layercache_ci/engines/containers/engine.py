@@ -81,7 +81,9 @@ class Engine:
 
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
-        words = [self.executable, "build", "--layers"]
+        words = [self.executable, "build"]
+        # an old Podman has them anyway, and takes no word of them beside --squash, not even beside --squash=false
+        words += [] if self.name == "podman" and _squash(settings) is not None else ["--layers"]
         remote = settings.remote_context or settings.remote_file
         file = settings.file if remote else settings.dockerfile
         words += [f"--file={file}"] if file else []
@@ -110,6 +112,16 @@ class Engine:
             old = self.name == "buildah" and self.buildah_minor < PULL_WORDS_SINCE
             words.append("--pull=true" if old else "--pull=newer")
         return [*words, *settings.engine_options, settings.context_word]
+
+    def keeps_no_layers(self, settings: BuildSettings) -> bool:
+        """Whether no image is kept, or looked up, of a step."""
+        return self.name == "podman" and _squash(settings) in {"", "true", "1", "t"}
+
+
+def _squash(settings: BuildSettings) -> str | None:
+    """The value of `--squash`, None where it is not given."""
+    options = (option.partition("=") for option in settings.engine_options)
+    return next((value.lower() for name, _, value in options if name == "--squash"), None)
 
 
 def detect(choice: EngineChoice, machine: Machine) -> Engine:
