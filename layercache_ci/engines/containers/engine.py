@@ -37,6 +37,8 @@ class Engine:
     driver: str
     graph_options: tuple[str, ...] = ()
     """The storage driver's options, `overlay.mount_program=…` each."""
+    remote: bool = False
+    """Whether a service builds, maybe on another machine (Podman with CONTAINER_HOST)."""
 
     @property
     def family(self) -> str:
@@ -84,8 +86,8 @@ class Engine:
         words = [self.executable, "build"]
         # an old Podman has them anyway, and takes no word of them beside --squash, not even beside --squash=false
         words += [] if self.name == "podman" and _squash(settings) is not None else ["--layers"]
-        remote = settings.remote_context or settings.remote_file
-        file = settings.file if remote else settings.dockerfile
+        as_given = settings.remote_context or settings.remote_file or self.remote
+        file = settings.file if as_given else settings.dockerfile
         words += [f"--file={file}"] if file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
         words += [f"--build-context={name}={place}" for name, place in settings.build_contexts.items()]
@@ -175,7 +177,8 @@ def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Eng
         store = info["store"]
         root, run, driver = store["graphRoot"], store["runRoot"], store["graphDriverName"]
         options = _podman_options(store.get("graphOptions") or {})
-    return Engine(name, executable, version, buildah, Path(root), Path(run), driver, options)
+    remote = bool(info["host"].get("serviceIsRemote"))
+    return Engine(name, executable, version, buildah, Path(root), Path(run), driver, options, remote)
 
 
 def _podman_options(options: Mapping[str, Any]) -> tuple[str, ...]:
