@@ -10,6 +10,8 @@ from layercache_ci.report.model import Prediction
 
 MOUNTS_BLOCK_LOOKUPS: Final = (1, 33)
 """Since then a RUN that mounts from a stage that ran in this build is not looked up at all."""
+CACHED_STAGES_DONT: Final = (1, 39)
+"""Since then, at the latest, it is looked up where that stage was all hits; by 1.33 it is not."""
 
 
 def predict(
@@ -48,6 +50,8 @@ def _step(
     origins = {states[origin] for origin in step.origins}
     if step.reads_mounts and "miss" in origins and version >= MOUNTS_BLOCK_LOOKUPS:
         return "miss"
+    if step.reads_mounts and held == "hit" and MOUNTS_BLOCK_LOOKUPS <= version < CACHED_STAGES_DONT:
+        return "unknown"
     if not step.foreseeable or "unknown" in origins or ("miss" in origins and not step.reads_mounts):
         return "unknown"
     return held

@@ -84,6 +84,16 @@ def test_all_that_is_held_hits(tmp_path: Path, dockerfile: str, version: tuple[i
     assert chosen.offered == {}
 
 
+def test_a_mount_of_a_stage_that_hits_may_not_be_looked_up(tmp_path: Path) -> None:
+    """By 1.33, Ubuntu 24.04's, it is not; by 1.39 it is."""
+    plan = planned(tmp_path / "1", MOUNTS, file="1")
+    chosen = select(plan, found(plan, {index: record(plan, index) for index in plan.stages}))
+
+    said = [predictions(plan, chosen, version) for version in ((1, 33), (1, 38), (1, 39))]
+
+    assert said == [[["hit"], ["unknown", "unknown"]]] * 2 + [[["hit"], ["hit", "hit"]]]
+
+
 def test_what_is_copied_from_a_changed_stage_is_offered_and_unknown(tmp_path: Path) -> None:
     before = planned(tmp_path / "1", COPIES, file="1")
     after = planned(tmp_path / "2", COPIES, file="2")
