@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from layercache_ci import __version__
 from layercache_ci.ci.choice import choose
 from layercache_ci.commands.options import configure_store, with_store
-from layercache_ci.engines.buildkit.builders import why_buildkit
+from layercache_ci.engines.buildkit.builders import choice
 from layercache_ci.engines.buildkit.diagnose import diagnose
 from layercache_ci.engines.containers.engine import ENGINES, detect
 from layercache_ci.engines.process import ask
@@ -32,18 +32,21 @@ def run(arguments: argparse.Namespace) -> int:
     machine = Machine.read()
     findings: list[Finding] = [(None, f"layercache {__version__}, Python {platform.python_version()}")]
     settings = with_store(BuildSettings(context=".", builder=arguments.builder), arguments, machine)
-    why = why_buildkit(settings, machine)
+    takes_buildkit, why = choice(settings, machine)
     containers = list(_engines(machine))
-    if why is not None:
+    installed = [good for good, _ in containers if good is not None]
+    if takes_buildkit:
         buildkit = list(diagnose(settings, machine))
         findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers]
         usable = all(good is not False for good, _ in buildkit)
     else:
-        tools = list(_tools(machine))
-        findings += [(None, "--engine auto takes podman or buildah: no Docker daemon answers"), *containers, *tools]
-        usable = any(good for good, _ in containers) and all(good for good, _ in tools)
-    if why is None and not any(good for good, _ in containers):
-        findings.append((False, "no engine can be used with the cache: install docker with buildx, buildah or podman"))
+        # of the two `auto` takes the first that is installed, whatever becomes of the build
+        tools = list(_tools(machine)) if installed else []
+        findings += [(None, f"--engine auto takes podman, or else buildah: {why}"), *containers, *tools]
+        usable = installed[:1] == [True] and all(good for good, _ in tools)
+        if not any(installed):
+            advice = "start or install docker with buildx, or install podman or buildah"
+            findings.append((False, f"no engine can be used with the cache: {advice}"))
     store = list(_store(settings, machine))
     for good, line in [*findings, *store]:
         print({True: "ok   ", False: "BAD  ", None: "     "}[good] + line)

@@ -82,8 +82,8 @@ class Engine:
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
         words = [self.executable, "build", "--layers"]
-        remote = settings.remote_context or settings.remote_file
-        file = settings.file if remote else settings.dockerfile
+        theirs = settings.remote_context or settings.remote_file or settings.piped_file
+        file = settings.file if theirs else settings.dockerfile
         words += [f"--file={file}"] if file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
         words += [f"--build-context={name}={place}" for name, place in settings.build_contexts.items()]
@@ -125,7 +125,12 @@ def find(choice: EngineChoice, machine: Machine) -> tuple[str, str]:
         executable = shutil.which(name, path=machine.environment.get("PATH"))
         if executable is not None:
             return name, executable
-    raise InputError(f"--engine: {choice!r} needs {' or '.join(names)}, which is not on PATH; install it first")
+    if choice == "auto":
+        raise InputError(
+            "--engine: 'auto' finds no Docker daemon that answers, and neither podman nor buildah on PATH; start or "
+            "install one (`layercache doctor` tells more)"
+        )
+    raise InputError(f"--engine: {choice!r} needs {choice}, which is not on PATH; install it first")
 
 
 def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:

@@ -46,6 +46,8 @@ class Part:
     """Whether it is never built where an image of another part is: the engine would take that for its own."""
     place: Place | None = None
     """Where the restored layers are; None where it is built in the user's storage."""
+    kept: bool = False
+    """Whether the result is to stay there."""
     bytes_restored: int = 0
     launched: float | None = None
     interrupted: bool = False
@@ -238,10 +240,17 @@ class Part:
             saved = self.pushes.keep(saved)
         return offer.lookup.keep(store, saved)
 
+    def keep(self) -> Place | None:
+        """The result stays where it was built: there, or None where that is the user's storage."""
+        if self.place is not None:
+            self.place.keep()
+            self.kept = True
+        return self.place
+
     def discard(self) -> None:
         """Take away what only the build needed."""
         self.end_carrying()
-        if self.place is not None and not self.settings.keep_store:
+        if self.place is not None and not self.kept:
             self.place.discard()
 
 

@@ -32,7 +32,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--max-size", "big", "."], ["--max-size", "'big'", "10GB"]),
         (["--engine", "kaniko", "."], ["--engine", "kaniko", "buildah"]),
         (["--engine", "podman", "."], ["--engine", "'podman'", "PATH"]),
-        (["."], ["--engine", "podman or buildah", "install"]),
+        (["."], ["--engine", "no Docker daemon that answers", "neither podman nor buildah on PATH", "install"]),
         (["--push", "."], ["--push", "-t"]),
         (["--report", "absent/report.json", "."], ["--report", "absent"]),
         (["--progress", "loud", "."], ["--progress", "loud"]),
