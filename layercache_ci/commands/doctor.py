@@ -13,6 +13,7 @@ from layercache_ci.commands.options import configure_store, with_store
 from layercache_ci.engines.buildkit.builders import choice
 from layercache_ci.engines.buildkit.diagnose import diagnose
 from layercache_ci.engines.containers.engine import ENGINES, detect
+from layercache_ci.engines.containers.storage_conf import to_change
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, LayercacheError
 from layercache_ci.report.text import size
@@ -68,10 +69,11 @@ def _engines(machine: Machine) -> Iterator[Finding]:
         if engine.driver == "overlay":
             yield True, f"{name} {engine.version}{inside}, storage {place}"
         else:
-            yield (
-                False,
-                f'{name} {engine.version}{inside}, storage {place}: not cached; set driver = "overlay" in storage.conf',
-            )
+            file = to_change(machine.environment, rootless=machine.rootless)
+            advice = f'write driver = "overlay" below [storage] in {file}'
+            if name == "podman":  # it goes by its database where it has run before
+                advice += ", then `podman system reset`, which removes its images and containers"
+            yield False, f"{name} {engine.version}{inside}, storage {place}: not cached; {advice}"
 
 
 def _tools(machine: Machine) -> Iterator[Finding]:

@@ -94,7 +94,9 @@ def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
     if "--env" in names and engine.buildah_minor >= HEREDOCS_SINCE:
         raise PlanError("--env makes the engine add steps that are not in the Dockerfile; write ENV there")
     if engine.driver != "overlay":
-        raise PlanError(f"the storage driver {engine.driver!r} can't be filled from outside; set driver to overlay")
+        raise PlanError(
+            f"the storage driver {engine.driver!r} can't be filled from outside; `layercache doctor` has the remedy"
+        )
 
 
 def _has_heredocs(dockerfile: Dockerfile) -> bool:

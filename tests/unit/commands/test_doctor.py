@@ -100,3 +100,15 @@ def test_the_engine_that_a_build_takes_is_what_counts(programs: Path, capsys: py
     assert "ok   buildah 1.43.2" in lines
     put(programs, buildah=buildah("vfs"), podman=podman("overlay"))
     assert said(capsys)[0] == 0
+
+
+def test_the_driver_is_set_in_the_file_that_the_engine_reads(
+    programs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Podman that has run before keeps its driver: it is in its database."""
+    put(programs, tar=TAR, skopeo="", buildah=buildah("vfs"), podman=podman("vfs"))
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", "/own/storage.conf")
+    of_podman, of_buildah = (line for line in said(capsys)[1].splitlines() if "storage vfs in /g" in line)
+    for line in (of_podman, of_buildah):
+        assert 'not cached; write driver = "overlay" below [storage] in /own/storage.conf' in line
+    assert ("podman system reset" in of_podman, "podman system reset" in of_buildah) == (True, False)
