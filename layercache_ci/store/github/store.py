@@ -45,6 +45,7 @@ class GithubStore:
         scopes: Scopes,
         readable: bool = True,
         writable: bool = True,
+        why_read_only: str = "",
         caches: CacheList | None = None,
         max_size: int = MAX_SIZE,
         sleep: Callable[[float], None] = time.sleep,
@@ -53,6 +54,7 @@ class GithubStore:
         self._scopes = scopes
         self._reading = readable and bool(scopes.read)
         self._writing = writable and scopes.write is not None
+        self._why_read_only = why_read_only or f"this run may only read the store in {location}"
         self._folder = Folder(spool)
         self._spool = Blobs(self._folder, writable=True)
         self._entries = Entries(client, blobs, spool / "whole")
@@ -110,7 +112,7 @@ class GithubStore:
 
     def new_blob(self, media_type: str) -> BlobWriter:
         if not self._writing:
-            raise StoreUnavailable(f"this run may only read the store in {self._location}")
+            raise StoreUnavailable(self._why_read_only)
         return self._spool.writer(media_type)
 
     def touch(self, record: StepRecord, depth: int) -> None:
@@ -126,7 +128,8 @@ class GithubStore:
         if self._caches is None:
             heads = self._finder.heads()
             records = sum(is_record_key(head.key) for head in heads)
-            return StoreStats(records, len(waiting) + self._packed.known(), sum(waiting) + self._packed.size())
+            size = sum(waiting) + self._packed.size()
+            return StoreStats(records, len(waiting) + self._packed.known(), size, whole=False)
         listed = self._caches.all()
         records = sum(is_record_key(cache.key) for cache in listed)
         size = sum(cache.size for cache in listed)
