@@ -32,8 +32,9 @@ MAX_SIZE: Final = 8 * 10**9
 
 
 class GithubStore:
-    """`spool` is a folder of this process's own. `caches` lists the repository's entries, None where no token for the
-    REST API is there."""
+    """`spool` is a folder of this process's own. `caches` lists the repository's entries, and removes them; None
+    where no token for the REST API is there. `absent` says why there is no service, where there is none: the list may
+    be there all the same."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class GithubStore:
         scopes: Scopes,
         readable: bool = True,
         writable: bool = True,
-        why_read_only: str = "",
+        absent: str = "",
         caches: CacheList | None = None,
         max_size: int = MAX_SIZE,
         sleep: Callable[[float], None] = time.sleep,
@@ -53,8 +54,9 @@ class GithubStore:
         self._location = location
         self._scopes = scopes
         self._reading = readable and bool(scopes.read)
-        self._writing = writable and scopes.write is not None
-        self._why_read_only = why_read_only or f"this run may only read the store in {location}"
+        self._clearing = writable and scopes.write is not None
+        self._writing = self._clearing and not absent
+        self._why_read_only = absent or f"this run may only read the store in {location}"
         self._folder = Folder(spool)
         self._spool = Blobs(self._folder, writable=True)
         self._entries = Entries(client, blobs, spool / "whole")
@@ -152,7 +154,7 @@ class GithubStore:
     def prune(self, rules: Retention) -> Removed:
         """Whole entries, by the list of caches. In an entry there is nothing that no record names. Raises
         StoreUnavailable where the list can't be had."""
-        if not self._writing:
+        if not self._clearing:
             return Removed(0, 0, 0)
         caches = self._demand_list()
         gone = caches.unwanted(rules)
