@@ -59,7 +59,7 @@ class Course:
 class Result:
     """What came of a build: `code` is the engine's own exit code. Where it is being saved by another process, `pid` is
     that one's, its output goes to `log`, and `report` is what was known before. `later` are variables that later
-    commands of the job need to find the image; `unpushed` is as protocol.Build's."""
+    commands of the job need to find the image; `unpushed` and `kept` are as protocol.Build's."""
 
     code: int
     report: Report
@@ -67,6 +67,7 @@ class Result:
     log: Path | None = None
     later: Mapping[str, str] = field(default_factory=dict)
     unpushed: Sequence[Mapping[str, object]] = ()
+    kept: Sequence[Path] = ()
 
 
 def build(
@@ -117,7 +118,7 @@ def build(
         return _waited(run, _complete(run, report, clock, settings, voice))
     if child:
         voice.say(f"saving in the background: process {child}, its output in {log}")
-        return Result(code, report, child, log, run.later, run.unpushed)
+        return Result(code, report, child, log, run.later, run.unpushed, run.kept)
     if cancellation is not None:
         cancellation.forget()
     _complete(run, report, clock, settings, voice)
@@ -125,7 +126,7 @@ def build(
 
 
 def _waited(run: Build, report: Report) -> Result:
-    return Result(report.exit_code, report, later=run.later, unpushed=run.unpushed)
+    return Result(report.exit_code, report, later=run.later, unpushed=run.unpushed, kept=run.kept)
 
 
 def _guard(run: Build, stage: Callable[[], None]) -> None:

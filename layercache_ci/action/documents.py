@@ -58,18 +58,18 @@ What differs from buildah-build: layers are always kept; several platforms are o
 without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
 Containerfile are refused, and so is `buildah-image`.
 
+On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), in a
+storage of its own, and later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported, beside the engine's other
+images. What they pull and build goes there too; containers that earlier steps started are not seen from there. What
+does not have the job's environment (`sudo`, another user, a Podman service that was started before) finds none of it:
+write `keep-store: false`, and the image is copied into the engine's own storage. What is kept lies below `TMPDIR`, or
+/var/tmp, or where `LAYERCACHE_SCRATCH` says. The post step gives it up, and the next build that restores something
+removes it, as it does where a day has gone by.
+
 A build for several platforms has the cache of each, which a job for one of them shares. Podman and Buildah build them
 one after the other. On a builder of several nodes it is not cached: give each platform a job of its own there. For a
 context that the engine fetches `cache-from` and `cache-to` are of use. A `cache-to` of `type=gha` gets the repository
 and `github-token`, as with build-push-action, and so buildx's command line has the token while it builds.
-
-Podman and Buildah: the image of a build that restored layers stays on them, in a storage of its own, and the step
-exports `CONTAINERS_STORAGE_CONF`, by which later steps of the job find it, beside the engine's other images. What they
-pull and build goes there too; containers that earlier steps started are not seen from there. What has not the job's
-environment finds neither: `sudo` and other users, a `podman system service` that was started before, later jobs. With
-`keep-store: false` the image is copied into the engine's own storage, and nothing is exported. What is kept lies below
-`TMPDIR`, else /var/tmp, or where `LAYERCACHE_SCRATCH` says; the first build after a day that restores something removes
-it. The image as a plugin, whose steps share no environment, keeps only what it pushes.
 
 `config` names a YAML file in the workspace whose keys are inputs. It comes with the code, which on a pull request may
 be a stranger's. So it says what is built and how it is told of, but not what the build gets of the machine, where

@@ -297,7 +297,7 @@ INPUTS: Final[tuple[Input, ...]] = (
         "keep-store",
         "flag",
         "Leave the image on the layers as they were restored, where later steps find it: faster (Podman, Buildah)",
-        "true",
+        "true on GitHub's own runners, else false",
     ),
     _own("config", "text", "A YAML file that gives inputs; those of the workflow win", from_file=False),
 )

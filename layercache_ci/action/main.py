@@ -136,6 +136,7 @@ def _remember(inputs: Inputs, request: Request, result: Result, machine: Machine
         "comment": "true" if inputs.flag("comment") else "",
         "warnings": str(len(result.report.warnings)),
         "unpushed": json.dumps(result.unpushed) if result.unpushed else "",
+        "kept": json.dumps([str(lock) for lock in result.kept]) if result.kept else "",
     }
     for name, value in state.items():
         toolkit.save_state(name, value)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from layercache_ci.action.inputs import FLAGS, INPUTS, variable
+from layercache_ci.action.inputs import INPUTS, variable
 from layercache_ci.settings import Machine
 
 SHOWN: Final = ("error", "warning", "notice")
@@ -33,15 +33,12 @@ def main() -> int:
 
 def plugin_inputs(environment: Mapping[str, str]) -> dict[str, str]:
     """The inputs as GitHub's runner would give them. The step waits until all is saved: its container ends with it.
-    What is not pushed goes into the engine's own storage: nobody hands on the variable by which later steps would find
-    it elsewhere.
 
     Both write a setting's name in upper case, with `_` for `-` (Woodpecker's pipeline/frontend/yaml/compiler/settings).
     """
     given = {variable(entry.name): "PLUGIN_" + entry.name.upper().replace("-", "_") for entry in INPUTS}
     found = {name: environment[setting] for name, setting in given.items() if setting in environment}
-    pushed = FLAGS.get(found.get(variable("push"), ""), False)
-    return {variable("wait"): "true", variable("keep-store"): "true" if pushed else "false", **found}
+    return {variable("wait"): "true", **found}
 
 
 def for_people(lines: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@ what came of it. It never fails a job."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Final
 from layercache_ci.action import toolkit
 from layercache_ci.action.background import Background
 from layercache_ci.action.given import remove_given
+from layercache_ci.engines.scratch import release
 from layercache_ci.errors import InputError
 from layercache_ci.report.markdown import job_summary, saved_line
 from layercache_ci.report.reading import read_report
@@ -37,11 +39,13 @@ class State:
     warnings: int
     unpushed: str
     """What it is kept by how later steps have pushed the image."""
+    kept: str
+    """What the image is in, which no later step needs now."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> State:
-        names = ("folder", "pid", "report", "log", "summary", "comment", "warnings", "unpushed")
-        folder, pid, report, log, summary, comment, warnings, unpushed = (
+        names = ("folder", "pid", "report", "log", "summary", "comment", "warnings", "unpushed", "kept")
+        folder, pid, report, log, summary, comment, warnings, unpushed, kept = (
             toolkit.get_state(name, environment) for name in names
         )
         return cls(
@@ -52,6 +56,7 @@ class State:
             comment=comment == "true",
             warnings=int(warnings) if warnings.isdigit() else 0,
             unpushed=unpushed,
+            kept=kept,
         )
 
 
@@ -74,6 +79,8 @@ def main() -> int:
                 keep_pushes(state.unpushed, state.folder, machine)
         finally:
             _remove_given(state)
+            for lock in json.loads(state.kept or "[]"):
+                release(Path(lock))
     return 0
 
 

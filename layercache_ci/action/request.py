@@ -121,6 +121,12 @@ def _in_dockers_place(inputs: Inputs, engine: EngineChoice) -> bool:
     return engine != "buildkit" and (inputs.text("engine") or "auto") == "auto" and not inputs.given(*BUILDAHS)
 
 
+def is_thrown_away(environment: Mapping[str, str]) -> bool:
+    """Whether nothing but the steps of this job will ever look for an image here: on GitHub's own runners. Others may
+    stay, and have the image for the next job, or be containers of one step."""
+    return environment.get("RUNNER_ENVIRONMENT") == "github-hosted"
+
+
 def common_settings(inputs: Inputs, machine: Machine, folder: Path) -> BuildSettings:
     """What is meant alike for every engine."""
     environment = machine.environment
@@ -158,7 +164,7 @@ def common_settings(inputs: Inputs, machine: Machine, folder: Path) -> BuildSett
         cache_version=inputs.text("cache-version") or "",
         cache_base_images=next((known for known in BASE_IMAGES if known == inputs.text("cache-base-images")), "auto"),
         report=folder / "report.json",
-        keep_store=inputs.flag("keep-store"),
+        keep_store=inputs.flag("keep-store") if inputs.given("keep-store") else is_thrown_away(environment),
         wait=inputs.flag("wait"),
     )
 

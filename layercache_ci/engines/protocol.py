@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from layercache_ci.report.model import StageReport
@@ -64,6 +65,10 @@ class Build(Protocol):
     @property
     def unpushed(self) -> Sequence[Mapping[str, object]]:
         """JSON by which it is kept how later commands push the images; empty where nothing of that is to be kept."""
+
+    @property
+    def kept(self) -> Sequence[Path]:
+        """Of what stays for later commands, what `scratch.release` takes once there are none any more."""
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""

@@ -16,7 +16,8 @@ from typing import Final
 
 KEPT: Final = b"kept"
 KEPT_SECONDS: Final = 24 * 3600
-"""What `--keep-store` left is needed by the rest of a job, and no job of a CI service is longer."""
+"""What `--keep-store` left is needed by the rest of a job, and no job of a CI service is longer. Where it is known that
+a job has ended (`release`) the next build removes it: a machine may have many jobs a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,12 @@ class Place:
 
     def discard(self) -> None:
         """Remove them in a process of its own, which nobody waits for: tens of thousands of files take seconds."""
-        for folder in (self.root, self.image_store):
+        folders = self._folders()
+        for folder in folders:
             unmount_below(folder)
         try:
             subprocess.Popen(
-                ["rm", "-rf", "--", self.root, self.image_store, self.lock],
+                ["rm", "-rf", "--", *folders, self.lock],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -60,11 +62,14 @@ class Place:
             self.remove()
 
     def remove(self) -> None:
-        unfinished = self.lock.parent.glob(f".{self.image_store.name}.*")
-        for folder in (self.root, self.image_store, *unfinished):
+        for folder in self._folders():
             unmount_below(folder)
             shutil.rmtree(folder, ignore_errors=True)
         self.lock.unlink(missing_ok=True)
+
+    def _folders(self) -> list[Path]:
+        """All of them, with an image store that was not finished."""
+        return [self.root, self.image_store, *self.lock.parent.glob(f".{self.image_store.name}.*")]
 
 
 def own(folder: Path) -> None:
@@ -93,8 +98,15 @@ def new_place(scratch: Path) -> Place:
     return Place(lock, handle)
 
 
+def release(lock: Path) -> None:
+    """What was kept by that lock is needed no more; nothing where it is gone."""
+    with suppress(OSError):
+        os.truncate(lock, 0)
+
+
 def _sweep(lock: Path) -> None:
-    """Remove what belongs to a lock that nobody holds, unless it was kept less than a day ago."""
+    """Remove what belongs to a lock that nobody holds, unless it was kept less than a day ago. It may be much, and this
+    build need not wait for it."""
     try:
         handle = os.open(lock, os.O_RDWR)
     except OSError:
@@ -103,7 +115,7 @@ def _sweep(lock: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         young = time.time() - os.fstat(handle).st_mtime < KEPT_SECONDS
         if not (young and os.pread(handle, len(KEPT), 0) == KEPT):
-            Place(lock, handle).remove()
+            Place(lock, handle).discard()
     except OSError:
         return
     finally:

@@ -80,11 +80,15 @@ class Row:
     """Belongs to those that `make test` runs on every engine."""
     only: str = ""
     """`old` or `new`: for engines before or with heredocs only."""
+    not_podman: str = ""
+    """Why it is not for Podman."""
 
     def runs_on(self, engine: str) -> bool:
         if engine in BUILDKIT:
             refused = expect_buildkit.REFUSED_BY.get(engine, ())
             return self.name in expect_buildkit.EXPECT and self.name not in refused
+        if self.not_podman and engine.startswith("podman"):
+            return False
         return self.only in {"", "new" if is_newer(engine) else "old"}
 
     def expected(self, engine: str) -> str:

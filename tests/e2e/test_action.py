@@ -105,7 +105,8 @@ def run_jobs(
     checkout = repository(lab, engine.folder)
     with STORES[store](name) as place:
         ran = run_workflow(
-            checkout / ".github/workflows" / workflow, checkout, runner(lab, engine), given=place.given,
+            checkout / ".github/workflows" / workflow, checkout, runner(lab, engine),
+            given={"RUNNER_ENVIRONMENT": "github-hosted", **place.given},
             variables={"E2E_BASE": lab.busybox, **place.variables}, matrix={"engine": engine.program},
             prefix=engine.prefix, pull_request=pull_request,
         )  # fmt: skip
@@ -123,6 +124,7 @@ def test_the_second_job_restores_what_the_first_has_built(
     assert (first["cache-hit"], first["hit-steps"]) == ("false", "0"), ran.shown
     assert second["cache-hit"] == "true", ran.shown
     assert second["hit-steps"] == second["total-steps"] == first["total-steps"]
+    assert ("the image is in a storage of its own" in ran.shown) is (kind != "remote")
     assert int(second["bytes-restored"]) > 0
     steps = int(first["total-steps"])
     assert rows(ran.summary("cold", "build")) == {"miss": steps}, ran.shown

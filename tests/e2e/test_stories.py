@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.conftest import MakeEngine
 from tests.e2e.harness import Bench, check_same_image, hits_of
 from tests.e2e.images import read_image
 from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_blob, truncate, warnings
+from tests.lab.daemon import running
 from tests.lab.engines import Engine
 from tests.lab.lab import Lab
 from tests.lab.registry import copy_data, serve
@@ -241,3 +243,29 @@ def test_add_of_a_url(bench: Bench, tmp_path: Path, content: str, time: int, exp
 def serve_file(folder: Path, content: str, time: int) -> None:
     (folder / "file").write_text(content)
     os.utime(folder / "file", (time, time))
+
+
+@pytest.mark.parametrize("bench", ["podman-4.3", "podman-sid"], indirect=True)
+@pytest.mark.parametrize("option", ["--squash", "--squash=false"])
+def test_podman_squashes_as_without_us(bench: Bench, option: str) -> None:
+    """An old one takes no --layers beside it. Where it squashes it keeps no image of a step, so none is found."""
+    cold, warm = (bench.build(bench.engine(), context(bench, STEPS, file="1"), "--", option) for _ in range(2))
+    if option == "--squash":
+        said = "built without the cache: with --squash Podman keeps no layers of a step, and finds none; leave it out"
+        assert [run.report["warnings"] for run in (cold, warm)] == [[said], [said]]
+    else:
+        assert (cold.outcomes, warm.outcomes, warm.disagreements) == ("mmm", "hhh", [])
+
+
+@pytest.mark.parametrize("bench", ["podman-sid"], indirect=True)
+def test_what_a_service_builds_is_built_as_without_us(bench: Bench) -> None:
+    """It does not read what is restored here."""
+    folder = context(bench, STEPS, file="1")
+    engine = bench.engine()
+    socket = engine.folder / "service"
+    command = [str(engine.folder / "bin/podman"), "system", "service", "--time=0", f"unix://{socket}"]
+    with running(command, engine.folder / "service.log", ready=socket.exists, environment=engine.environment):
+        remote = replace(engine, environment={**engine.environment, "CONTAINER_HOST": f"unix://{socket}"})
+        said = bench.build(remote, folder)
+    assert "layercache: warning: built without the cache: a service of Podman builds" in said.shown
+    assert read_image(engine).has("/two", "1")

@@ -32,6 +32,7 @@ class Told:
     notes: list[str] = field(default_factory=list)
     later: dict[str, str] = field(default_factory=dict)
     unpushed: tuple[dict[str, object], ...] = ()
+    kept: tuple[Path, ...] = ()
     bytes_restored: int = 7
     launched: float | None = None
     engine_name: str = "buildah"

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -50,7 +51,9 @@ BuildKit runs a step again whose layer was restored and never read, and so it do
 was read for an export."""
 TARGET: Final = r"[\w-]+"
 """What no address of a definition elsewhere can be taken for."""
-ESCAPED: Final = frozenset({"annotations", "args", "extra-hosts", "labels"})
+INLINE: Final = "dockerfile-inline"
+"""The Dockerfile's text, which goes before the file of a name."""
+ESCAPED: Final = frozenset({"annotations", "args", "extra-hosts", "labels", INLINE})
 """Fields that are printed as HCL reads them: `$${` for `${`, and `%%{` for `%{`."""
 
 
@@ -152,7 +155,10 @@ def builds_of(targets: Targets, options: Sequence[Option], environment: Mapping[
                 raise PassedOn(f"the target {name} has a secret of {variable}, which the environment has not")
     environment = {name: value for name, value in environment.items() if name != DEFAULT_PLATFORM}
     return tuple(
-        read_command("docker", ["buildx", "build", *common, *_words(name, target)], environment)
+        replace(
+            read_command("docker", ["buildx", "build", *common, *_words(name, target)], environment),
+            dockerfile=_plain(INLINE, str(target[INLINE])) if INLINE in target else None,
+        )
         for name, target in targets
     )
 
@@ -169,7 +175,7 @@ def _words(name: str, target: Mapping[str, Any]) -> Iterator[str]:
         if option is not None:
             for text in _texts(field, value):
                 yield f"--{option}={_plain(field, text)}" if isinstance(text, str) else f"--{option}"
-        elif field not in {"context", "description", "dockerfile"}:
+        elif field not in {"context", "description", "dockerfile", INLINE}:
             raise PassedOn(f"the target {name} has {field}")
     yield f"--file={os.path.join(context, target.get('dockerfile', 'Dockerfile'))}"  # noqa: PTH118 - keeps ./
     yield context

@@ -99,20 +99,29 @@ def _machine(setup: Setup) -> Machine:
     return replace(machine, environment=environment, program=("-I", str(ENTRY)))
 
 
-def _with_file(settings: BuildSettings, place: Path) -> BuildSettings:
-    """A Dockerfile that comes by standard input, as a file. Whoever reads the input after us finds it from its
-    beginning: we ourselves as another user, and the real program."""
-    if settings.file != STDIN:
+def _with_file(command: Command, place: Path) -> BuildSettings:
+    """A Dockerfile that is in no file, in one."""
+    settings, file = command.settings, place / "Dockerfile"
+    if command.dockerfile is not None:
+        file.write_text(command.dockerfile)
+    elif settings.file == STDIN:
+        _write_input(file)
+    else:
         return settings
+    return replace(settings, file=str(file))
+
+
+def _write_input(file: Path) -> None:
+    """What comes by standard input. Whoever reads that after us finds it from its beginning: we ourselves as another
+    user, and the real program."""
     with tempfile.TemporaryFile() as kept:
         shutil.copyfileobj(sys.stdin.buffer, kept)
         kept.flush()
         os.dup2(kept.fileno(), 0)
     os.lseek(0, 0, os.SEEK_SET)
-    with open(0, "rb", closefd=False) as source, (place / "Dockerfile").open("wb") as target:
+    with open(0, "rb", closefd=False) as source, file.open("wb") as target:
         shutil.copyfileobj(source, target)
     os.lseek(0, 0, os.SEEK_SET)
-    return replace(settings, file=str(place / "Dockerfile"))
 
 
 def _with_cache(settings: BuildSettings, setup: Setup, machine: Machine, made: Made) -> BuildSettings:
@@ -126,7 +135,7 @@ def _build(command: Command, setup: Setup, machine: Machine, voice: Voice, cours
     """Raises InputError and EngineError."""
     machine = replace(machine, environment=command.environment)
     made = Made(setup.new_build(), title(command.settings), None)
-    settings = _with_cache(_with_file(command.settings, made.folder), setup, machine, made)
+    settings = _with_cache(_with_file(command, made.folder), setup, machine, made)
     demand_buildable(settings)
     cancellation = Cancellation()
     try:

@@ -97,10 +97,11 @@ ENGINES: Final[Mapping[str, EngineChoice]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A build: what is to be built, in which environment."""
+    """A build: what is to be built, in which environment. `dockerfile` is its text where no file has it."""
 
     settings: BuildSettings
     environment: Mapping[str, str]
+    dockerfile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

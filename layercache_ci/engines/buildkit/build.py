@@ -83,6 +83,11 @@ class Build:
         return ()
 
     @property
+    def kept(self) -> tuple[Path, ...]:
+        """Nothing: the image is where it belongs."""
+        return ()
+
+    @property
     def transport(self) -> str:
         return "none" if self._reached is None else self._reached.transport.name
 

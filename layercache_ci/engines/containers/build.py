@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from layercache_ci.ci.choice import choose
@@ -90,6 +91,11 @@ class Build:
         if self.settings.push or not self.saves:
             return ()
         return tuple(each for part in self.parts if (each := part.unpushed) is not None)
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """The locks of the places that the image is in."""
+        return tuple(part.place.lock for part in self.parts if part.place is not None) if self.later else ()
 
     def abandon(self, warning: str) -> None:
         """Forget about the cache: the engine gets the build as it is."""

@@ -37,6 +37,8 @@ class Engine:
     driver: str
     graph_options: tuple[str, ...] = ()
     """The storage driver's options, `overlay.mount_program=…` each."""
+    remote: bool = False
+    """Whether a service builds, maybe on another machine (Podman with CONTAINER_HOST)."""
 
     @property
     def family(self) -> str:
@@ -81,9 +83,11 @@ class Engine:
 
     def build_command(self, settings: BuildSettings) -> list[str]:
         """The engine's own command for this build. `--quiet` and `--iidfile` are ours: with them it prints no steps."""
-        words = [self.executable, "build", "--layers"]
-        theirs = settings.remote_context or settings.remote_file or settings.piped_file
-        file = settings.file if theirs else settings.dockerfile
+        words = [self.executable, "build"]
+        # an old Podman has them anyway, and takes no word of them beside --squash, not even beside --squash=false
+        words += [] if self.name == "podman" and _squash(settings) is not None else ["--layers"]
+        as_given = settings.remote_context or settings.remote_file or settings.piped_file or self.remote
+        file = settings.file if as_given else settings.dockerfile
         words += [f"--file={file}"] if file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
         words += [f"--build-context={name}={place}" for name, place in settings.build_contexts.items()]
@@ -110,6 +114,16 @@ class Engine:
             old = self.name == "buildah" and self.buildah_minor < PULL_WORDS_SINCE
             words.append("--pull=true" if old else "--pull=newer")
         return [*words, *settings.engine_options, settings.context_word]
+
+    def keeps_no_layers(self, settings: BuildSettings) -> bool:
+        """Whether no image is kept, or looked up, of a step."""
+        return self.name == "podman" and _squash(settings) in {"", "true", "1", "t"}
+
+
+def _squash(settings: BuildSettings) -> str | None:
+    """The value of `--squash`, None where it is not given."""
+    options = (option.partition("=") for option in settings.engine_options)
+    return next((value.lower() for name, _, value in options if name == "--squash"), None)
 
 
 def detect(choice: EngineChoice, machine: Machine) -> Engine:
@@ -168,7 +182,8 @@ def _describe(name: str, executable: str, environment: Mapping[str, str]) -> Eng
         store = info["store"]
         root, run, driver = store["graphRoot"], store["runRoot"], store["graphDriverName"]
         options = _podman_options(store.get("graphOptions") or {})
-    return Engine(name, executable, version, buildah, Path(root), Path(run), driver, options)
+    remote = bool(info["host"].get("serviceIsRemote"))
+    return Engine(name, executable, version, buildah, Path(root), Path(run), driver, options, remote)
 
 
 def _podman_options(options: Mapping[str, Any]) -> tuple[str, ...]:

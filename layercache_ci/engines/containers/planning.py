@@ -93,6 +93,10 @@ def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
         raise PlanError("with --jobs the engine's output does not say which step it speaks of; leave it out")
     if "--env" in names and engine.buildah_minor >= HEREDOCS_SINCE:
         raise PlanError("--env makes the engine add steps that are not in the Dockerfile; write ENV there")
+    if engine.remote:
+        raise PlanError("a service of Podman builds, which does not read what is restored; unset CONTAINER_HOST")
+    if engine.keeps_no_layers(settings):
+        raise PlanError("with --squash Podman keeps no layers of a step, and finds none; leave it out")
     if engine.driver != "overlay":
         raise PlanError(
             f"the storage driver {engine.driver!r} can't be filled from outside; `layercache doctor` has the remedy"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.integration.action.test_main import Site, site
+from tests.integration.action.test_main import HOSTED, Site, site
 from tests.lab.engine import Engine
 
 __all__ = ["site"]
@@ -61,7 +61,7 @@ def test_what_is_told_of_a_list_is_the_lists(site: Site, make_engine: MakeEngine
     if job == "warm":
         site.run(engine, **inputs, tags="v0", wait="true")
         engine = make_engine(site.kind)
-    step = site.run(engine, **inputs, tags="v1 v2", wait="true")
+    step = site.run(engine, HOSTED, **inputs, tags="v1 v2", wait="true")
     assert (step.code, step.outputs["image-with-tag"]) == (0, f"{engine.registry}/app:v1")
     assert (step.outputs["hit-steps"], step.outputs["total-steps"]) == ("2" if job == "warm" else "0", "2")
     engine = replace(engine, environment={**engine.environment, **step.exported})

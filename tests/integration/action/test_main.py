@@ -175,6 +175,7 @@ def serving(folder: Path) -> Iterator[str]:
             server.shutdown()
 
 
+HOSTED = {"RUNNER_ENVIRONMENT": "github-hosted"}
 on_engines = pytest.mark.parametrize("site", KINDS, indirect=True)
 
 
@@ -444,9 +445,9 @@ def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site,
     hits = []
     for _ in range(3):
         engine = make_engine(site.kind)
-        first = site.run(engine, tags="localhost/app:1", wait="true")
+        first = site.run(engine, HOSTED, tags="localhost/app:1", wait="true")
         later = replace(engine, environment={**engine.environment, **first.exported})
-        second = site.run(later, tags="localhost/second:1", file="Second", wait="true")
+        second = site.run(later, HOSTED, tags="localhost/second:1", file="Second", wait="true")
         last = replace(later, environment={**later.environment, **second.exported})
         found = last.run("images", "--format", "{{.Digest}}", "localhost/second:1").stdout
         assert second.outputs["digest"] in found
@@ -459,13 +460,17 @@ def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site,
 
 
 @pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)
-def test_or_in_the_engines_own_storage(site: Site, make_engine: MakeEngine) -> None:
-    """For what does not have the job's environment."""
+@pytest.mark.parametrize("runner", ["self-hosted", "github-hosted, told so"])
+def test_or_in_the_engines_own_storage(site: Site, make_engine: MakeEngine, runner: str) -> None:
+    """Where the next job may look for it, or what does not have the job's environment."""
     (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
-    inputs = {"tags": "localhost/app:1", "keep_store": "false", "wait": "true"}
+    inputs = {"tags": "localhost/app:1", "wait": "true"}
+    environment = {"RUNNER_ENVIRONMENT": runner.partition(",")[0]}
+    if "told" in runner:
+        inputs["keep_store"] = "false"
     for hit in ("false", "true"):
         engine = make_engine(site.kind)
-        step = site.run(engine, **inputs)
+        step = site.run(engine, environment, **inputs)
         assert (step.code, step.outputs["cache-hit"], step.exported) == (0, hit, {})
         assert "localhost/app" in engine.run("images", "--format", "{{.Name}}").stdout.split()
 

@@ -10,7 +10,7 @@ import pytest
 
 from layercache_ci.store.folder import Folder
 from tests.conftest import MakeEngine
-from tests.integration.action.test_main import KINDS, SECONDS, Site, Step, obeyed, result, site
+from tests.integration.action.test_main import HOSTED, KINDS, SECONDS, Site, Step, obeyed, result, site
 from tests.lab.engines import Engine
 from tests.waiting import until
 
@@ -83,3 +83,29 @@ def test_what_a_cancelled_step_had_finished_is_saved_and_post_says_so(site: Site
     log, _ = post(site, engine, dict(step.state)).communicate(timeout=SECONDS)
     print(log)
     assert " saved in " in log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("site", ["buildah-1.28", "podman-rootless"], indirect=True)
+def test_what_the_image_was_left_in_is_gone_with_the_next_build(site: Site, make_engine: MakeEngine) -> None:
+    """A machine may have many jobs a day; while one goes on, its own builds leave it there."""
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    inputs = {"tags": "localhost/app:1", "wait": "true"}
+    site.run(make_engine(site.kind), **inputs)
+    engine = make_engine(site.kind)
+
+    def stores() -> list[str]:
+        return [path.name for path in engine.folder.glob("tmp/layercache-*/*.images")]
+
+    def job() -> Step:
+        step = site.run(engine, HOSTED, **inputs)
+        assert list(step.exported) == ["CONTAINERS_STORAGE_CONF"]
+        return step
+
+    first = job()
+    [one] = stores()
+    second = job()
+    assert len(stores()) == len((first, second))
+    post(site, engine, dict(first.state)).communicate()
+    third = job()
+    until(lambda: one not in stores())
+    assert len(stores()) == len((second, third))

@@ -16,6 +16,8 @@ from tests.lab.engines import Engine
 from tests.lab.install_buildkit import COMPOSE
 
 __all__ = ["site"]
+IN_NO_FILE = r"""RUN test '${A} %{' = "$(printf %b '\044{A} \045{')"
+"""
 on_docker = pytest.mark.parametrize("site", ["docker-containerd"], indirect=True)
 
 
@@ -193,3 +195,33 @@ def test_a_secret_of_composes_own_file_is_given(site: Site, make_engine: MakeEng
     built = found.run("docker compose build web")
     assert built.returncode == 0
     assert "the target web has a secret of TOK" in built.stderr
+
+
+@on_docker
+@pytest.mark.parametrize("program", ["bake", "compose"])
+def test_a_dockerfile_that_is_in_no_file_is_cached(site: Site, make_engine: MakeEngine, program: str) -> None:
+    """As it stands in the definition, in which what is no variable of that is written twice."""
+    text = f"FROM {site.lab.busybox}\nARG A=1\n" + IN_NO_FILE
+    build = {"context": ".", "network": "host"}
+    for outcome in ("🟥 miss", "🟩 hit"):
+        found = job(site, make_engine(site.kind))
+        (site.workspace / "Dockerfile").unlink(missing_ok=True)
+        if program == "bake":
+            target = {
+                **build,
+                "tags": ["web:1"],
+                "entitlements": ["network.host"],
+                "dockerfile-inline": text.replace("${", "$${").replace("%{", "%%{"),
+            }
+            (site.workspace / "docker-bake.json").write_text(json.dumps({"target": {"web": target}}))
+            command = "docker buildx bake --allow network.host web"
+        else:
+            build = {**build, "dockerfile_inline": text.replace("$", "$$")}
+            project = {"services": {"web": {"image": "web:1", "build": build}}}
+            (site.workspace / "compose.yaml").write_text(json.dumps(project))
+            command = "docker compose build web"
+        built = found.run(command)
+        assert (built.returncode, "built without the cache" in built.stderr) == (0, False)
+        assert found.run("docker image inspect web:1").returncode == 0
+        summary = found.post()[1]
+        assert (summary.count(outcome), summary.count("steps hit")) == (1, 1)

@@ -5,18 +5,11 @@ from layercache_ci.action.plugin import for_people, plugin_inputs
 
 def test_settings_are_inputs() -> None:
     environment = {"PLUGIN_S3_BUCKET": "b", "PLUGIN_TAGS": "a,b", "PLUGIN_NONE_SUCH": "x", "CI": "woodpecker"}
-    given = {"INPUT_S3-BUCKET": "b", "INPUT_TAGS": "a,b"}
-    assert plugin_inputs(environment) == {"INPUT_WAIT": "true", "INPUT_KEEP-STORE": "false", **given}
-
-
-def test_only_what_is_pushed_may_stay_where_no_later_step_finds_it() -> None:
-    assert plugin_inputs({"PLUGIN_PUSH": "true"})["INPUT_KEEP-STORE"] == "true"
-    assert plugin_inputs({"PLUGIN_PUSH": "false"})["INPUT_KEEP-STORE"] == "false"
-    assert plugin_inputs({"PLUGIN_KEEP_STORE": "true"})["INPUT_KEEP-STORE"] == "true"
+    assert plugin_inputs(environment) == {"INPUT_WAIT": "true", "INPUT_S3-BUCKET": "b", "INPUT_TAGS": "a,b"}
 
 
 def test_a_setting_wins() -> None:
-    assert plugin_inputs({"PLUGIN_WAIT": "false"})["INPUT_WAIT"] == "false"
+    assert plugin_inputs({"PLUGIN_WAIT": "false"}) == {"INPUT_WAIT": "false"}
 
 
 def test_commands_are_not_shown_and_what_the_engine_prints_is() -> None:

@@ -538,3 +538,15 @@ def test_whoever_meant_docker_is_told_that_another_engine_builds(workspace: Path
     assert request(workspace, "podman").notes == ("no Docker daemon answers, or docker has no buildx: podman builds",)
     assert request(workspace, "podman", engine="podman").notes == ()
     assert request(workspace, "podman", image="app").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("runner", "given", "kept"),
+    [("github-hosted", "", True), ("self-hosted", "", False), ("github-hosted", "false", False), ("", "true", True)],
+)
+def test_only_where_the_machine_is_thrown_away_an_image_is_left_where_it_is(
+    workspace: Path, runner: str, given: str, *, kept: bool
+) -> None:
+    """Elsewhere the next job may look for it."""
+    made = request(workspace, "podman", {"RUNNER_ENVIRONMENT": runner}, keep_store=given)
+    assert made.settings.keep_store is kept

@@ -170,7 +170,8 @@ def test_any_other_command_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None
         ("docker buildx bake github.com/org/other", {}, "may be fetched"),
         ("docker buildx bake other.git#v1", {}, "may be fetched"),
         ("docker buildx bake", {"entitlements": ["network.host"]}, "asks for what is outside"),
-        ("docker buildx bake", {"dockerfile-inline": "FROM x"}, "has dockerfile-inline"),
+        ("docker buildx bake", {"dockerfile": "../D", "dockerfile-inline": "FROM x"}, "asks for what is outside"),
+        ("docker buildx bake", {"call": "check"}, "has call"),
         ("docker buildx bake --metadata-file x", {}, "--metadata-file is not known"),
         ("docker buildx bake -f -", {}, "standard input"),
         ("docker compose build", {"secret": ["id=tok,type=env,env=TOK"]}, "has a secret of TOK"),
@@ -209,3 +210,9 @@ def test_only_the_definition_says_which_platform_a_target_is_for(monkeypatch: py
     environment = {**HOME, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"}
     (command,) = lines.read_commands("docker", ["buildx", "bake", "a"], environment).builds
     assert command.environment == HOME
+
+
+def test_a_dockerfile_may_be_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, Docker({"a": {"dockerfile-inline": "FROM x\nRUN echo $${A}\n"}, "b": {}}, ["a", "b"]))
+    builds = lines.read_commands("docker", ["buildx", "bake"], HOME).builds
+    assert [command.dockerfile for command in builds] == ["FROM x\nRUN echo ${A}\n", None]
