@@ -22,6 +22,7 @@ from layercache_ci.engines.containers.whole import Carrier
 from layercache_ci.engines.outlines import of_platform
 from layercache_ci.engines.process import launch
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.reasons import unasked
 from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.report.model import Reason, StageReport
@@ -206,10 +207,8 @@ class Part:
         plan, offer = self.plan, self.offer
         if plan is None:
             return ()
-        ignored = None
-        if self.settings.no_cache:
-            ignored = Reason("no-cache", "--no-cache was given")
-        elif self.store is None:
+        ignored = unasked(self.settings)
+        if ignored is None and self.store is None:
             ignored = Reason("no-store", "the store could not be used")
         found = stage_reports(
             Facts(
