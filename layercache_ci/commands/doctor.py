@@ -36,13 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     takes_buildkit, why = choice(settings, machine)
     containers = list(_engines(machine))
     installed = [good for good, _ in containers if good is not None]
+    tools = list(_tools(machine)) if installed else []
     if takes_buildkit:
         buildkit = list(diagnose(settings, machine))
-        findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers]
+        findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers, *tools]
         usable = all(good is not False for good, _ in buildkit)
     else:
         # of the two `auto` takes the first that is installed, whatever becomes of the build
-        tools = list(_tools(machine)) if installed else []
         findings += [(None, f"--engine auto takes podman, or else buildah: {why}"), *containers, *tools]
         usable = installed[:1] == [True] and all(good for good, _ in tools)
         if not any(installed):
