@@ -27,8 +27,9 @@ from layercache_ci.store.model import Store
 
 log = logging.getLogger(__name__)
 HEREDOCS_SINCE: Final = (1, 33)
-OWNER_NAMES_UNTIL: Final = (1, 28)
 """Since then it also makes one step of all labels, where there was one a label, and a step of `--env`."""
+OWNER_NAMES_UNTIL: Final = (1, 42)
+"""Until then it counts whether a file is its own user's: 1.28, 1.33 and 1.39 do, 1.43 does not."""
 
 
 def make_plans(settings: BuildSettings, machine: Machine, engine: Engine, store: Store | None) -> dict[str, Plan]:
