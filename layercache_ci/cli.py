@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -28,6 +29,10 @@ COMMANDS: Final = MappingProxyType(
 )
 """Each verb is a module layercache_ci.commands.<verb> with `configure(parser)` and `run(arguments) -> exit code`; only
 the one asked for is imported, since start-up time is a feature."""
+ONLY_TELL: Final = frozenset({"context", "doctor", "expand", "parse", "plan", "stats"})
+"""Whoever has read enough of what they print (`| head`) may go."""
+UNREAD: Final = 141
+"""As shells have it of a program that SIGPIPE ended."""
 TAKE_ENGINE_OPTIONS: Final = frozenset({"build", "plan"})
 """What follows `--` goes to the engine as it is."""
 
@@ -54,6 +59,8 @@ def run(argv: Sequence[str]) -> int:
         arguments = parser.parse_args(own)
         arguments.rest = rest
         code: int = importlib.import_module(f"layercache_ci.commands.{arguments.verb}").run(arguments)
+        if arguments.verb in ONLY_TELL:
+            sys.stdout.flush()
     except (InputError, PlanError) as error:
         print(f"layercache: {error}", file=sys.stderr)
         return 2
@@ -62,6 +69,12 @@ def run(argv: Sequence[str]) -> int:
         return 125
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        if arguments.verb not in ONLY_TELL:
+            raise
+        # the interpreter would complain once more, of what it still has to write
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     return code
 
 

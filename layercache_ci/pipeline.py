@@ -20,6 +20,8 @@ from layercache_ci.report.progress import Voice
 from layercache_ci.report.text import summary
 from layercache_ci.settings import BuildSettings, Machine
 
+NOT_SAVED = "not saved: "
+"""How the engines' warnings of a save begin."""
 ENGINE_FAILED = 125
 """What Podman and Buildah exit with where it is they, not the build, that failed."""
 
@@ -142,11 +144,13 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
         with clock.stage("save"), voice.doing("saving"):
             saved = run.save()
     except Exception as error:  # noqa: BLE001 - as above: the image is there
-        saved = Saved(complete=False, warnings=(f"not saved: {type(error).__name__}: {error}",))
+        saved = Saved(complete=False, warnings=(f"{NOT_SAVED}{type(error).__name__}: {error}",))
     finally:
         _close(run)
     report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds(run.launched))
-    report = report.warn(*run.warnings[known:], *saved.warnings)
+    report = report.warn(*run.warnings[known:])
+    # what kept it from being restored is said already
+    report = report.warn(*(one for one in saved.warnings if one.removeprefix(NOT_SAVED) not in report.warnings))
     _write(report, settings, voice)
     for line in (*(f"warning: {warning}" for warning in report.warnings), *summary(report)):
         voice.say(line)

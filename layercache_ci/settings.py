@@ -180,6 +180,11 @@ class BuildSettings:
         return (self.file or "").startswith(REMOTE_FILE)
 
     @property
+    def piped_file(self) -> bool:
+        """A Dockerfile that the engine reads on its standard input."""
+        return self.file == "-"
+
+    @property
     def registry_options(self) -> tuple[str, ...]:
         """Those of the engine's options that Buildah, Podman and Skopeo have for every command that asks a registry."""
         return tuple(option for option in self.engine_options if option.startswith("--tls-verify="))
@@ -261,10 +266,7 @@ def assignments(words: Sequence[str], *, name: str, environment: Mapping[str, st
 
 
 def _demand_dockerfile(settings: BuildSettings) -> None:
-    """Raises InputError where the engine won't find one; where none is named yet, no engine. BuildKit's client reads
-    one on its standard input."""
-    if settings.file == "-" and settings.engine in {"auto", "buildkit"}:
-        return
+    """Raises InputError where the engine won't find one; where none is named yet, no engine."""
     of_containers, of_buildkit = settings.dockerfile, settings.buildkit_dockerfile
     places = {"auto": (of_containers, of_buildkit), "buildkit": (of_buildkit,)}.get(settings.engine, (of_containers,))
     if not any(place.is_file() for place in places):
@@ -283,7 +285,7 @@ def demand_buildable(settings: BuildSettings) -> None:
         if not Path(settings.context).is_dir():
             context = without_credentials(settings.context)
             raise InputError(f"CONTEXT: {context!r} is no folder; name the folder that holds what COPY copies")
-        if not settings.remote_file:
+        if not (settings.remote_file or settings.piped_file):
             _demand_dockerfile(settings)
     if settings.s3.kms_key is not None and settings.s3.sse != "aws:kms":
         raise InputError(f"--s3-kms-key: {settings.s3.kms_key!r} is of no use; add --s3-sse aws:kms")

@@ -83,7 +83,7 @@ def _dockerfile(
     settings: BuildSettings, environment: Mapping[str, str], folder: Path, workspace: Path
 ) -> _Dockerfile | None:
     """None where the repository has it not, as far as can be told."""
-    if settings.remote_file or settings.file == "-":
+    if settings.remote_file or settings.piped_file:
         return None
     if settings.remote_context:
         within = folder_in_repository(settings.context, environment)

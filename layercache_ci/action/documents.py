@@ -58,9 +58,13 @@ What differs from buildah-build: layers are always kept; several platforms are o
 without an image of its own for each, and `digest` and `imageid` are the list's digest then; builds without a
 Containerfile are refused, and so is `buildah-image`.
 
-On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), and
-later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported. What does not have the job's environment, another
-user or a Podman service that was started before, does not: write `keep-store: false` for it.
+On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), in a
+storage of its own, and later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported, beside the engine's other
+images. What they pull and build goes there too; containers that earlier steps started are not seen from there. What
+does not have the job's environment (`sudo`, another user, a Podman service that was started before) finds none of it:
+write `keep-store: false`, and the image is copied into the engine's own storage. What is kept lies below `TMPDIR`, or
+/var/tmp, or where `LAYERCACHE_SCRATCH` says. The post step gives it up, and the next build that restores something
+removes it, as it does where a day has gone by.
 
 A build for several platforms has the cache of each, which a job for one of them shares. Podman and Buildah build them
 one after the other. On a builder of several nodes it is not cached: give each platform a job of its own there. For a

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from layercache_ci import __version__
 from layercache_ci.ci.choice import choose
 from layercache_ci.commands.options import configure_store, with_store
-from layercache_ci.engines.buildkit.builders import why_buildkit
+from layercache_ci.engines.buildkit.builders import choice
 from layercache_ci.engines.buildkit.diagnose import diagnose
 from layercache_ci.engines.containers.engine import ENGINES, detect
+from layercache_ci.engines.containers.storage_conf import to_change
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import CacheError, LayercacheError
 from layercache_ci.report.text import size
@@ -32,18 +33,21 @@ def run(arguments: argparse.Namespace) -> int:
     machine = Machine.read()
     findings: list[Finding] = [(None, f"layercache {__version__}, Python {platform.python_version()}")]
     settings = with_store(BuildSettings(context=".", builder=arguments.builder), arguments, machine)
-    why = why_buildkit(settings, machine)
+    takes_buildkit, why = choice(settings, machine)
     containers = list(_engines(machine))
-    if why is not None:
+    installed = [good for good, _ in containers if good is not None]
+    tools = list(_tools(machine)) if installed else []
+    if takes_buildkit:
         buildkit = list(diagnose(settings, machine))
-        findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers]
+        findings += [(None, f"--engine auto takes buildkit: {why}"), *buildkit, *containers, *tools]
         usable = all(good is not False for good, _ in buildkit)
     else:
-        tools = list(_tools(machine))
-        findings += [(None, "--engine auto takes podman or buildah: no Docker daemon answers"), *containers, *tools]
-        usable = any(good for good, _ in containers) and all(good for good, _ in tools)
-    if why is None and not any(good for good, _ in containers):
-        findings.append((False, "no engine can be used with the cache: install docker with buildx, buildah or podman"))
+        # of the two `auto` takes the first that is installed, whatever becomes of the build
+        findings += [(None, f"--engine auto takes podman, or else buildah: {why}"), *containers, *tools]
+        usable = installed[:1] == [True] and all(good for good, _ in tools)
+        if not any(installed):
+            advice = "start or install docker with buildx, or install podman or buildah"
+            findings.append((False, f"no engine can be used with the cache: {advice}"))
     store = list(_store(settings, machine))
     for good, line in [*findings, *store]:
         print({True: "ok   ", False: "BAD  ", None: "     "}[good] + line)
@@ -65,10 +69,11 @@ def _engines(machine: Machine) -> Iterator[Finding]:
         if engine.driver == "overlay":
             yield True, f"{name} {engine.version}{inside}, storage {place}"
         else:
-            yield (
-                False,
-                f'{name} {engine.version}{inside}, storage {place}: not cached; set driver = "overlay" in storage.conf',
-            )
+            file = to_change(machine.environment, rootless=machine.rootless)
+            advice = f'write driver = "overlay" below [storage] in {file}'
+            if name == "podman":  # it goes by its database where it has run before
+                advice += ", then `podman system reset`, which removes its images and containers"
+            yield False, f"{name} {engine.version}{inside}, storage {place}: not cached; {advice}"
 
 
 def _tools(machine: Machine) -> Iterator[Finding]:
@@ -99,6 +104,7 @@ def _store(settings: BuildSettings, machine: Machine) -> Iterator[Finding]:
     faults: list[str] = []
     store = chosen.open(machine.environment, faults.append)
     try:
+        store.lookup("layercache-doctor", ("0" * 64,))  # who is asked for nothing else here may not be there
         held = store.stats()
         if allowed.write is not None:
             with store.new_blob("application/octet-stream") as blob:
@@ -107,4 +113,7 @@ def _store(settings: BuildSettings, machine: Machine) -> Iterator[Finding]:
         yield False, f"store {store.location}: {error}"
         return
     yield from ((False, fault) for fault in faults)
-    yield True, f"store {store.location}: {held.records} records, {held.blobs} blobs, {size(held.size)}"
+    if held.whole:
+        yield True, f"store {store.location}: {held.records} records, {held.blobs} blobs, {size(held.size)}"
+    else:
+        yield True, f"store {store.location} answers (what it holds: `layercache stats`, with GITHUB_TOKEN)"

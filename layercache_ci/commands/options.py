@@ -24,15 +24,21 @@ from layercache_ci.settings import (
 
 def configure_build(parser: argparse.ArgumentParser) -> None:
     """Everything that says what to build."""
+    parser.epilog = "What stands behind -- goes to the engine's own build command as it is."
     parser.add_argument("context", metavar="CONTEXT", help="the build context: a folder, a git or http URL, or -")
-    parser.add_argument("-f", "--file", metavar="FILE", help="the Dockerfile (default: Containerfile or Dockerfile)")
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="the Dockerfile (default: Dockerfile in the context; of Podman and Buildah Containerfile first)",
+    )
     parser.add_argument(
         "-t", "--tag", dest="tags", metavar="NAME", action="append", default=[], help="name of the image"
     )
     parser.add_argument("--target", metavar="STAGE", help="the stage to build")
     _repeated(parser, "--build-arg", "NAME[=VALUE]", "a build argument; without a value, the environment's")
     _repeated(parser, "--build-context", "NAME=PLACE", "a named build context: a folder or an image")
-    parser.add_argument("--platform", metavar="OS/ARCH", help="the platform to build for")
+    parser.add_argument("--platform", metavar="OS/ARCH[,…]", help="the platform to build for, or several")
     _repeated(parser, "--label", "NAME=VALUE", "a label of the image")
     _repeated(parser, "--secret", "id=…", "a secret for RUN --mount=type=secret")
     _repeated(parser, "--ssh", "default|ID=…", "an SSH agent or key for RUN --mount=type=ssh")
@@ -41,7 +47,7 @@ def configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pull", action="store_true", help="always look for a newer base image")
     parser.add_argument("--push", action="store_true", help="push the image to its registry")
     parser.add_argument(
-        "--load", action="store_true", help="accepted: the image is always left in the engine's storage"
+        "--load", action="store_true", help="leave the image in the Docker daemon; Podman and Buildah always have it"
     )
     parser.add_argument(
         "-o", "--output", metavar="SPEC", action="append", default=[], help="type=…,dest=… as the engine has it"
@@ -99,7 +105,10 @@ def configure_run(parser: argparse.ArgumentParser) -> None:
     """What only a build can do, not a plan."""
     parser.add_argument("--report", metavar="FILE", type=Path, help="write report.json there")
     parser.add_argument(
-        "--keep-store", action="store_true", help="leave restored layers where they were mounted: faster"
+        "--keep-store",
+        action="store_true",
+        help="leave the image on the restored layers, in a storage of its own, and print the variable by which later "
+        "commands find it: faster (Podman, Buildah)",
     )
     parser.add_argument("--no-wait", dest="wait", action="store_false", help="save in the background, print its pid")
 

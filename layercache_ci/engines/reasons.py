@@ -7,6 +7,7 @@ from typing import Final
 
 from layercache_ci.dockerfile.plan import ARGUMENT, ENVIRONMENT, EXPLAINING, BaseImage
 from layercache_ci.report.model import Reason
+from layercache_ci.settings import BuildSettings
 from layercache_ci.store.model import Step, StepRecord
 
 BEFORE: Final = Reason("parent-missed", "the step before it missed")
@@ -68,3 +69,10 @@ def _some(names: Sequence[str]) -> str:
     """The first few, and how many more there are."""
     shown = ", ".join(names[:MOST_NAMED])
     return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
+
+
+def unasked(settings: BuildSettings) -> Reason | None:
+    """Why nothing is looked up at all, where the settings say so."""
+    if settings.no_cache:
+        return Reason("no-cache", "--no-cache was given")
+    return Reason("no-store", "--mode off was given") if settings.mode == "off" else None

@@ -73,6 +73,8 @@ class StoreStats:
     blobs: int
     size: int
     """Bytes on the store's side, records included."""
+    whole: bool = True
+    """Whether that is all there is; else what this run has seen of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

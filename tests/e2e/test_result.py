@@ -132,6 +132,29 @@ def test_with_keep_store_the_result_stays_on_the_image_store(place: Workplace) -
     whole(dataclasses.replace(engine, environment={**engine.environment, **storage}), "hello")
 
 
+def test_of_a_build_that_failed_nothing_is_kept(place: Workplace) -> None:
+    place.build(place.engine(), "-t", "localhost/app:1")
+    (place.context / "Dockerfile").write_text(DOCKERFILE + "RUN exit 3\n")
+    engine = place.engine()
+    code, report, _ = place.build(engine, "-t", "localhost/app:1", "--keep-store", check=False)
+    assert (code, report["totals"]["hits"]) == (3, 6)
+    scratch = Path(engine.environment["TMPDIR"])
+    until(lambda: not list(scratch.glob("layercache-*/*.images")))
+
+
+def test_a_dockerfile_on_standard_input_is_the_engines_to_read(place: Workplace) -> None:
+    engine = place.engine()
+    argv = [*engine.layercache, "build", "--engine", engine.program, "--store", f"local:{place.store}", "-t", "app",
+            "-f", "-", str(place.context)]  # fmt: skip
+    with subprocess.Popen(
+        argv, env=engine.environment, cwd=engine.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        _, said = running.communicate("FROM scratch\nCOPY message /\n", timeout=SECONDS)
+    assert running.returncode == 0, said
+    assert "layercache: warning: built without the cache: --file -: write the Dockerfile into a file" in said
+    assert "localhost/app" in engine.run("images", "--format", "{{.Name}}").stdout
+
+
 def without_skopeo(engine: Engine) -> Engine:
     """All that is on PATH, but for that one."""
     programs = engine.folder / "programs"

@@ -94,4 +94,6 @@ def test_a_run_without_the_cache_does_not_ask_for_it(
     off = bench.build(bench.engine(), "--mode", "off", context_of(bench, row))
 
     assert (off.outcomes, off.report["warnings"]) == (COLD, [])
+    reasons = [step["reason"] for stage in off.report["stages"] for step in stage["steps"] if step["reason"]]
+    assert {reason["detail"] for reason in reasons} == {"--mode off was given", "the step before it missed"}
     assert site.server.counts() - before == Counter()

@@ -130,6 +130,13 @@ def test_a_save_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert "not saved: ZeroDivisionError" in outcome.said
 
 
+def test_what_kept_it_from_being_restored_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = Saved(complete=False, warnings=("not saved: there is no such bucket", "not saved: another"))
+    outcome = build(Told(warnings=["there is no such bucket"], saved=saved), tmp_path, monkeypatch)
+    assert outcome.report["warnings"] == ["there is no such bucket", "not saved: another"]
+    assert outcome.said.count("there is no such bucket") == 1
+
+
 def test_a_failing_build_is_saved_and_keeps_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(code=42)
     outcome = build(told, tmp_path, monkeypatch)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,9 @@ from hypothesis import strategies as st
 
 from layercache_ci.errors import InputError
 from layercache_ci.settings import (
+    ENGINE_CHOICES,
     BuildSettings,
+    EngineChoice,
     Machine,
     assignments,
     demand_buildable,
@@ -94,8 +95,8 @@ def test_what_others_see_of_a_url_gives_no_access(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
 
 
-def test_a_dockerfile_on_standard_input_is_buildkits_to_read(tmp_path: Path) -> None:
-    settings = BuildSettings(context=str(tmp_path), file="-", engine="buildkit")
+@pytest.mark.parametrize("engine", ENGINE_CHOICES)
+def test_a_dockerfile_on_standard_input_is_the_engines_to_read(tmp_path: Path, engine: EngineChoice) -> None:
+    settings = BuildSettings(context=str(tmp_path), file="-", engine=engine)
     demand_buildable(settings)
-    with pytest.raises(InputError, match=r"--file: .*-' is no file"):
-        demand_buildable(replace(settings, engine="buildah"))
+    assert settings.piped_file

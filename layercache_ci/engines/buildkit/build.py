@@ -28,9 +28,10 @@ from layercache_ci.engines.buildkit.run import EngineRun
 from layercache_ci.engines.buildkit.session import Reached, Session, begin
 from layercache_ci.engines.buildkit.work import Work
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.reasons import unasked
 from layercache_ci.engines.secret_pipes import kept
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
-from layercache_ci.report.model import Reason, StageReport
+from layercache_ci.report.model import StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store, StoreChoice
 
@@ -259,7 +260,7 @@ class Build:
 
     def stages(self) -> tuple[StageReport, ...]:
         """The stages of the report, empty where nothing could be planned."""
-        ignored = Reason("no-cache", "--no-cache was given") if self.settings.no_cache else None
+        ignored = unasked(self.settings)
         work = self._work
         served, ended_well = ({}, True) if work is None else (work.served, work.code == 0)
         found: list[StageReport] = []

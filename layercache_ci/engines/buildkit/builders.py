@@ -79,24 +79,35 @@ class Builder:
 
 
 def why_buildkit(settings: BuildSettings, machine: Machine) -> str | None:
-    """The reason for which `--engine auto` takes BuildKit; None where it does not.
+    """The reason for which `--engine auto` takes BuildKit; None where it does not."""
+    taken, why = choice(settings, machine)
+    return why if taken else None
+
+
+def choice(settings: BuildSettings, machine: Machine) -> tuple[bool, str]:
+    """Whether `--engine auto` takes BuildKit, and why, or why not.
 
     Nothing is run where docker is not installed, or where it has neither a socket nor a context: most machines without
     a daemon. Else `docker buildx version` says whether that docker has buildx, and is docker: 0.05 s.
     """
     if shutil.which("docker", path=machine.environment.get("PATH")) is None:
-        return None
+        return False, "docker is not on PATH"
     if settings.builder:
-        return f"--builder names {settings.builder}"
+        return True, f"--builder names {settings.builder}"
     if builder := machine.environment.get("BUILDX_BUILDER"):
-        return f"BUILDX_BUILDER names {builder}"
+        return True, f"BUILDX_BUILDER names {builder}"
     try:
         host = machine.environment.get("DOCKER_HOST") or _default_or_context(machine)
-        if not _listens(host) or "buildx" not in version(machine.environment):
-            return None
-    except EngineError:
-        return None
-    return f"a Docker daemon answers on {host}"
+        if lack := _silence(host) or _lack_of_buildx(machine):
+            return False, lack
+    except EngineError as error:
+        return False, f"docker can't be used ({error})"
+    return True, f"a Docker daemon answers on {host}"
+
+
+def _lack_of_buildx(machine: Machine) -> str:
+    """Empty where docker has it, and is docker. Raises EngineError."""
+    return "" if "buildx" in version(machine.environment) else "what is called docker here has no buildx"
 
 
 def find(settings: BuildSettings, machine: Machine) -> Builder:
@@ -198,16 +209,17 @@ def _default_or_context(machine: Machine) -> str:
     return host_of_context(machine)
 
 
-def _listens(host: str) -> bool:
-    """Of a Unix socket; that somebody listens elsewhere is for whoever named that place to know."""
+def _silence(host: str) -> str:
+    """That nobody listens on a Unix socket, and why; empty where somebody does. That somebody listens elsewhere is for
+    whoever named that place to know."""
     if not host.startswith("unix://"):
-        return bool(host)
+        return "" if host else "docker's context names no daemon"
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(host.removeprefix("unix://"))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return f"no Docker daemon answers on {host} ({error.strerror or error})"
+    return ""
 
 
 def inspect(name: str | None, machine: Machine) -> Builder:

@@ -161,7 +161,7 @@ def _ulimit(text: str) -> str:
 
 
 def _demand_plannable(settings: BuildSettings, options: _Given) -> None:
-    demand_files(settings, pipe="-")
+    demand_files(settings)
     asked = sorted({"--call", "--check", "--print"} & options.behind)
     if asked:
         raise PlanError(f"{asked[0]} builds nothing")

@@ -223,11 +223,9 @@ class Build:
 
     def _keep(self) -> None:
         """What was built in storages of its own stays there, where that is asked for."""
-        places = [part.place for part in self.parts if part.place is not None]
-        if not (self.settings.keep_store and places):
+        places = [place for part in self.parts if self.settings.keep_store and (place := part.keep()) is not None]
+        if not places:
             return
-        for place in places:
-            place.keep()
         *others, last = places
         if len(self.parts) > 1:
             try:

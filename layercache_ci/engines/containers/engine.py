@@ -86,7 +86,7 @@ class Engine:
         words = [self.executable, "build"]
         # an old Podman has them anyway, and takes no word of them beside --squash, not even beside --squash=false
         words += [] if self.name == "podman" and _squash(settings) is not None else ["--layers"]
-        as_given = settings.remote_context or settings.remote_file or self.remote
+        as_given = settings.remote_context or settings.remote_file or settings.piped_file or self.remote
         file = settings.file if as_given else settings.dockerfile
         words += [f"--file={file}"] if file else []
         words += [f"--build-arg={name}={value}" for name, value in settings.build_args.items()]
@@ -139,7 +139,12 @@ def find(choice: EngineChoice, machine: Machine) -> tuple[str, str]:
         executable = shutil.which(name, path=machine.environment.get("PATH"))
         if executable is not None:
             return name, executable
-    raise InputError(f"--engine: {choice!r} needs {' or '.join(names)}, which is not on PATH; install it first")
+    if choice == "auto":
+        raise InputError(
+            "--engine: 'auto' finds no Docker daemon that answers, and neither podman nor buildah on PATH; start or "
+            "install one (`layercache doctor` tells more)"
+        )
+    raise InputError(f"--engine: {choice!r} needs {choice}, which is not on PATH; install it first")
 
 
 def enter_user_namespace(choice: EngineChoice, machine: Machine) -> str | None:

@@ -22,6 +22,7 @@ from layercache_ci.engines.containers.whole import Carrier
 from layercache_ci.engines.outlines import of_platform
 from layercache_ci.engines.process import launch
 from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.reasons import unasked
 from layercache_ci.engines.scratch import Place, new_place
 from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.report.model import Reason, StageReport
@@ -46,6 +47,8 @@ class Part:
     """Whether it is never built where an image of another part is: the engine would take that for its own."""
     place: Place | None = None
     """Where the restored layers are; None where it is built in the user's storage."""
+    kept: bool = False
+    """Whether the result is to stay there."""
     bytes_restored: int = 0
     launched: float | None = None
     interrupted: bool = False
@@ -204,10 +207,8 @@ class Part:
         plan, offer = self.plan, self.offer
         if plan is None:
             return ()
-        ignored = None
-        if self.settings.no_cache:
-            ignored = Reason("no-cache", "--no-cache was given")
-        elif self.store is None:
+        ignored = unasked(self.settings)
+        if ignored is None and self.store is None:
             ignored = Reason("no-store", "the store could not be used")
         found = stage_reports(
             Facts(
@@ -238,10 +239,17 @@ class Part:
             saved = self.pushes.keep(saved)
         return offer.lookup.keep(store, saved)
 
+    def keep(self) -> Place | None:
+        """The result stays where it was built: there, or None where that is the user's storage."""
+        if self.place is not None:
+            self.place.keep()
+            self.kept = True
+        return self.place
+
     def discard(self) -> None:
         """Take away what only the build needed."""
         self.end_carrying()
-        if self.place is not None and not self.settings.keep_store:
+        if self.place is not None and not self.kept:
             self.place.discard()
 
 

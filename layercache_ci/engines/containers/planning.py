@@ -99,7 +99,9 @@ def _demand_plannable(settings: BuildSettings, engine: Engine) -> None:
     if engine.keeps_no_layers(settings):
         raise PlanError("with --squash Podman keeps no layers of a step, and finds none; leave it out")
     if engine.driver != "overlay":
-        raise PlanError(f"the storage driver {engine.driver!r} can't be filled from outside; set driver to overlay")
+        raise PlanError(
+            f"the storage driver {engine.driver!r} can't be filled from outside; `layercache doctor` has the remedy"
+        )
 
 
 def _has_heredocs(dockerfile: Dockerfile) -> bool:

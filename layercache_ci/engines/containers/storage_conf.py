@@ -17,9 +17,8 @@ SYSTEM: Final = (Path("/etc/containers/storage.conf"), Path("/usr/share/containe
 def effective(environment: Mapping[str, str], *, rootless: bool) -> dict[str, Any]:
     """What the engine reads: the file that CONTAINERS_STORAGE_CONF names, else the user's, else the system's; empty
     where there is none. Raises CacheError for a file that is no TOML."""
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/root")) / ".config")
     candidates = [Path(environment[VARIABLE])] if environment.get(VARIABLE) else []
-    candidates += [home / "containers" / "storage.conf"] if rootless else []
+    candidates += [_users(environment)] if rootless else []
     for path in (*candidates, *SYSTEM):
         try:
             return tomllib.loads(path.read_text())
@@ -28,6 +27,18 @@ def effective(environment: Mapping[str, str], *, rootless: bool) -> dict[str, An
         except (OSError, ValueError) as error:
             raise CacheError(f"{path}: {error}") from error
     return {}
+
+
+def to_change(environment: Mapping[str, str], *, rootless: bool) -> Path:
+    """The file into which somebody writes what the engine is to do otherwise."""
+    if named := environment.get(VARIABLE):
+        return Path(named)
+    return _users(environment) if rootless else SYSTEM[0]
+
+
+def _users(environment: Mapping[str, str]) -> Path:
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/root")) / ".config")
+    return home / "containers" / "storage.conf"
 
 
 def image_stores(configuration: Mapping[str, Any]) -> tuple[Path, ...]:

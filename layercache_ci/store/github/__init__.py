@@ -25,8 +25,8 @@ FORMAT: Final = hashlib.sha256(b"layercache pack 1").hexdigest()
 """The version under which the service files entries: another form of entry gets another one."""
 
 NO_SERVICE: Final = (
-    "ACTIONS_RESULTS_URL or ACTIONS_CACHE_URL, and ACTIONS_RUNTIME_TOKEN, are given to actions only, not to run steps; "
-    "use layercache as an action, or another store"
+    "the GitHub cache can't be reached: ACTIONS_RESULTS_URL or ACTIONS_CACHE_URL, and ACTIONS_RUNTIME_TOKEN, are "
+    "given to actions only, not to run steps; use layercache as an action, or another store"
 )
 
 _VERSIONS: Final[Mapping[str, Version | None]] = {"": None, "v1": "v1", "v2": "v2"}
@@ -54,7 +54,8 @@ def open_github(
         location=f"github:{service.version}" if service else "github",
         scopes=scopes,
         readable=service is None or service.readable,
-        writable=service is not None and service.writable,
+        writable=service is None or service.writable,
+        absent=NO_SERVICE if service is None else "",
         caches=_caches(environment),
         max_size=MAX_SIZE if max_size is None else max_size,
         sleep=sleep,
@@ -64,11 +65,11 @@ def open_github(
 class NoService:
     """In a job that has no cache service: said once, and then a store that holds nothing."""
 
-    def find(self, keys: Sequence[str]) -> Found | None:
-        raise Refused(f"the cache was not looked into ({len(keys)} keys): {NO_SERVICE}")
+    def find(self, keys: Sequence[str]) -> Found | None:  # noqa: ARG002 - as a client that has one
+        raise Refused(NO_SERVICE)
 
-    def save(self, key: str, source: Source) -> bool:
-        raise Refused(f"{key} was not saved ({source.size} bytes): {NO_SERVICE}")
+    def save(self, key: str, source: Source) -> bool:  # noqa: ARG002 - as above
+        raise Refused(NO_SERVICE)
 
 
 def open_client(service: Service, *, version: str = FORMAT, sleep: Callable[[float], None] = time.sleep) -> Client:

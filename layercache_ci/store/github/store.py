@@ -32,8 +32,9 @@ MAX_SIZE: Final = 8 * 10**9
 
 
 class GithubStore:
-    """`spool` is a folder of this process's own. `caches` lists the repository's entries, None where no token for the
-    REST API is there."""
+    """`spool` is a folder of this process's own. `caches` lists the repository's entries, and removes them; None
+    where no token for the REST API is there. `absent` says why there is no service, where there is none: the list may
+    be there all the same."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class GithubStore:
         scopes: Scopes,
         readable: bool = True,
         writable: bool = True,
+        absent: str = "",
         caches: CacheList | None = None,
         max_size: int = MAX_SIZE,
         sleep: Callable[[float], None] = time.sleep,
@@ -52,7 +54,9 @@ class GithubStore:
         self._location = location
         self._scopes = scopes
         self._reading = readable and bool(scopes.read)
-        self._writing = writable and scopes.write is not None
+        self._clearing = writable and scopes.write is not None
+        self._writing = self._clearing and not absent
+        self._why_read_only = absent or f"this run may only read the store in {location}"
         self._folder = Folder(spool)
         self._spool = Blobs(self._folder, writable=True)
         self._entries = Entries(client, blobs, spool / "whole")
@@ -110,7 +114,7 @@ class GithubStore:
 
     def new_blob(self, media_type: str) -> BlobWriter:
         if not self._writing:
-            raise StoreUnavailable(f"this run may only read the store in {self._location}")
+            raise StoreUnavailable(self._why_read_only)
         return self._spool.writer(media_type)
 
     def touch(self, record: StepRecord, depth: int) -> None:
@@ -126,7 +130,8 @@ class GithubStore:
         if self._caches is None:
             heads = self._finder.heads()
             records = sum(is_record_key(head.key) for head in heads)
-            return StoreStats(records, len(waiting) + self._packed.known(), sum(waiting) + self._packed.size())
+            size = sum(waiting) + self._packed.size()
+            return StoreStats(records, len(waiting) + self._packed.known(), size, whole=False)
         listed = self._caches.all()
         records = sum(is_record_key(cache.key) for cache in listed)
         size = sum(cache.size for cache in listed)
@@ -149,7 +154,7 @@ class GithubStore:
     def prune(self, rules: Retention) -> Removed:
         """Whole entries, by the list of caches. In an entry there is nothing that no record names. Raises
         StoreUnavailable where the list can't be had."""
-        if not self._writing:
+        if not self._clearing:
             return Removed(0, 0, 0)
         caches = self._demand_list()
         gone = caches.unwanted(rules)

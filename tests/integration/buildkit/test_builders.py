@@ -272,7 +272,18 @@ def test_a_podman_that_is_called_docker_is_none(make_engine: MakeEngine, tmp_pat
             "remote",
             ["--engine auto takes buildkit: BUILDX_BUILDER", "driver remote", "transport registry on 127.0.0.1"],
         ),
-        ("docker-containerd", ["a Docker daemon answers", "containerd image store", "transport registry on 127.0.0.1"]),
+        # what --engine buildah would need is told, too
+        (
+            "docker-containerd",
+            [
+                "a Docker daemon answers",
+                "containerd image store",
+                "transport registry on 127.0.0.1",
+                "ok   buildah 1.",
+                "ok   skopeo",
+                "ok   GNU tar",
+            ],
+        ),
         ("docker-classic", ["classic image store", "which the first one makes"]),
         ("container-bridge", ["on network bridge", "transport registry on 10.213.", "was asked, and reached it"]),
         ("unreachable", ["transport layout: BuildKit was asked"]),

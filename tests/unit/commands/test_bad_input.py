@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--max-size", "big", "."], ["--max-size", "'big'", "10GB"]),
         (["--engine", "kaniko", "."], ["--engine", "kaniko", "buildah"]),
         (["--engine", "podman", "."], ["--engine", "'podman'", "PATH"]),
-        (["."], ["--engine", "podman or buildah", "install"]),
+        (["."], ["--engine", "no Docker daemon that answers", "neither podman nor buildah on PATH", "install"]),
         (["--push", "."], ["--push", "-t"]),
         (["--report", "absent/report.json", "."], ["--report", "absent"]),
         (["--progress", "loud", "."], ["--progress", "loud"]),
@@ -87,3 +90,17 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         run([verb, "--help"])
     assert ended.value.code == 0
     assert f"usage: layercache {verb}" in capsys.readouterr().out
+
+
+def test_who_has_read_enough_may_go(tmp_path: Path) -> None:
+    file = tmp_path / "Dockerfile"
+    file.write_text("FROM scratch\n" + "ENV A=b\n" * 20_000)
+    command = [sys.executable, "-m", "layercache_ci", "parse", str(file)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline().split() == [b"1", b"FROM", b"scratch"]
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141

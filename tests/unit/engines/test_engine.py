@@ -44,6 +44,10 @@ def test_a_folder_is_no_option_whatever_it_is_called(tmp_path: Path, monkeypatch
     assert engine().build_command(BuildSettings(context="-"))[-1] == "-"
 
 
+def test_a_dockerfile_on_standard_input_has_the_name_that_engines_know() -> None:
+    assert engine().build_command(BuildSettings(context="c", file="-"))[-2:] == ["--file=-", "c"]
+
+
 def test_the_command_has_our_options_in_the_engines_words(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     settings = BuildSettings(

@@ -17,16 +17,12 @@ FETCHED = [
 
 
 @pytest.mark.parametrize(("settings", "why"), FETCHED)
-@pytest.mark.parametrize("pipe", ["", "-"])
-def test_what_the_engine_fetches_is_not_planned(settings: BuildSettings, why: str, pipe: str) -> None:
+def test_what_the_engine_fetches_is_not_planned(settings: BuildSettings, why: str) -> None:
     with pytest.raises(PlanError, match=why):
-        demand_files(settings, pipe=pipe)
+        demand_files(settings)
 
 
 def test_nor_is_a_dockerfile_that_comes_by_a_pipe() -> None:
-    """Podman and Buildah are given the path of a file that is called so."""
-    settings = BuildSettings(context=".", file="-")
     with pytest.raises(PlanError, match=r"^--file -: write the Dockerfile into a file"):
-        demand_files(settings, pipe="-")
-    demand_files(settings)
-    demand_files(BuildSettings(context="."), pipe="-")
+        demand_files(BuildSettings(context=".", file="-"))
+    demand_files(BuildSettings(context="."))

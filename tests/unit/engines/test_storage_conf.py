@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from layercache_ci.engines.containers.storage_conf import dump, effective, for_build
+from layercache_ci.engines.containers.storage_conf import dump, effective, for_build, to_change
 from layercache_ci.errors import CacheError
 
 TEXT = """
@@ -53,3 +53,11 @@ def test_an_ordinary_user_has_a_file_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     (tmp_path / "containers" / "storage.conf").write_text('[storage]\ndriver = "vfs"\n')
     assert effective({"XDG_CONFIG_HOME": str(tmp_path)}, rootless=True) == {"storage": {"driver": "vfs"}}
+
+
+def test_where_settings_belong() -> None:
+    home = {"HOME": "/home/me"}
+    assert str(to_change(home, rootless=True)) == "/home/me/.config/containers/storage.conf"
+    assert str(to_change({**home, "XDG_CONFIG_HOME": "/c"}, rootless=True)) == "/c/containers/storage.conf"
+    assert str(to_change(home, rootless=False)) == "/etc/containers/storage.conf"
+    assert str(to_change({**home, "CONTAINERS_STORAGE_CONF": "/s"}, rootless=True)) == "/s"

@@ -65,6 +65,20 @@ def test_a_cache_that_is_gone_already_is_fine(server: CacheServer, tmp_path: Pat
     assert store.prune(Retention(max_age=60)).records == 1
 
 
+def test_what_is_no_action_clears_it_too(server: CacheServer, tmp_path: Path) -> None:
+    """A `run` step, a machine elsewhere: there is a token for the REST API, and no cache service."""
+    save(opened(server, tmp_path), [("a", b"a")])
+    for entry in server.caches.complete():
+        entry.accessed -= 3600
+    rest = {name: value for name, value in environment(server).items() if not name.startswith("ACTIONS_")}
+    store = open_github("", environment=rest, scopes=MAIN, folder=tmp_path / "elsewhere")
+    assert store.stats().records == 1
+    assert store.prune(Retention(max_age=60)).records == 1
+    assert not list(server.caches.complete())
+    with pytest.raises(StoreUnavailable, match="given to actions only, not to run steps"):
+        store.new_blob("application/octet-stream")
+
+
 def test_a_lookup_does_not_import_it(server: CacheServer, tmp_path: Path) -> None:
     script = (
         "import os, pathlib, sys\n"
