@@ -113,6 +113,20 @@ def test_each_platform_hits_for_itself(bench: Bench, base: str, dockerfile: str)
     assert names == [f"linux/{architecture} {name}" for architecture in ARCHITECTURES for name in ("builder", "1")]
 
 
+@pytest.mark.parametrize("start", ["scratch", "{busybox}"], ids=["on scratch", "on another's base"])
+def test_the_list_has_the_platforms_that_were_asked_for(bench: Bench, start: str) -> None:
+    """Whatever an old engine has left in the images, and also where the parts bring the same layers."""
+    asked = ["linux/arm/v6", "linux/arm/v7", "linux/amd64"]
+    folder = context(bench, f"FROM {start}\nCOPY common /common\n".format(busybox=bench.lab.busybox), common="1")
+    for outcome in "mh":
+        engine = bench.engine()
+        said = bench.build(engine, f"--platform={','.join(asked)}", folder, "--", "--manifest=all")
+        found = json.loads(engine.run("manifest", "inspect", "localhost/all:latest").stdout)["manifests"]
+        parts = [[entry["platform"].get(name, "") for name in ("os", "architecture", "variant")] for entry in found]
+        assert ["/".join(filter(None, part)) for part in parts] == asked
+        assert (said.outcomes, said.report["warnings"]) == (" ".join(outcome * 3), [])
+
+
 def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None:
     folder = context(bench, ON_SCRATCH.replace("{base}", base), common="1", source="one")
 

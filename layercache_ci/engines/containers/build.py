@@ -214,7 +214,8 @@ class Build:
         self._keep()
         environment = {**self.machine.environment, **self.later}
         if self._list is not None:
-            add_to_list(self.engine, self._list, [part.reader.final_image for part in self.parts], environment)
+            built = [(part.reader.final_image, part.settings.platform) for part in self.parts]
+            add_to_list(self.engine, self._list, built, environment)
         digest = None if images[-1] is None else images[-1].digest
         if self.settings.push:
             digest = push(self.engine, self.settings, environment) or digest

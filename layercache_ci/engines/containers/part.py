@@ -108,12 +108,10 @@ class Part:
             self.offer = self.offer.without(restored.damaged)
 
     def restore_nothing(self, why: str) -> None:
-        """What was offered is not used after all. In the user's storage a part that is to be apart keeps no layers."""
+        """What was offered is not used after all."""
         self.offer = self.offer.withdrawn(why)
         self.end_carrying()
         self._give_up_place()
-        if self.apart:
-            self.settings = without_layers(self.settings)
 
     def _give_up_place(self) -> None:
         if self.place is not None:
@@ -125,12 +123,14 @@ class Part:
         self.where.configure()
 
     def build(self, sink: BinaryIO | None) -> int:
-        """Run the engine, its output going to `sink` as it comes; its exit code."""
+        """Run the engine, its output going to `sink` as it comes; its exit code. In the user's storage what is to be
+        built apart keeps no layers."""
         if sink is not None and self.platform:
             sink.write(f"[{self.platform}]\n".encode())
             sink.flush()
         self.reader = OutputReader(time.monotonic)
-        command = self.engine.build_command(self.settings)
+        mixed = self.apart and self.place is None
+        command = self.engine.build_command(without_layers(self.settings) if mixed else self.settings)
         self.launched = self.launched or time.monotonic()
         running = launch(command, self.where.environment)
         code = running.follow(on_line=self.reader.feed, sink=sink)
