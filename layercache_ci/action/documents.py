@@ -60,7 +60,8 @@ Containerfile are refused, and so is `buildah-image`.
 
 On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), and
 later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported. What does not have the job's environment, another
-user or a Podman service that was started before, does not: write `keep-store: false` for it.
+user or a Podman service that was started before, does not: write `keep-store: false` for it. Where earlier steps have
+left containers, volumes, secrets or networks in the engine's storage, the image is brought there.
 
 A build for several platforms has the cache of each, which a job for one of them shares. Podman and Buildah build them
 one after the other. On a builder of several nodes it is not cached: give each platform a job of its own there. For a

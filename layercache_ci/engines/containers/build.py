@@ -16,6 +16,7 @@ from layercache_ci.engines.containers.manifest_list import add_to_list, without_
 from layercache_ci.engines.containers.part import Part, for_platform, without_layers
 from layercache_ci.engines.containers.planning import make_plans, resolver_of
 from layercache_ci.engines.containers.result import describe, push
+from layercache_ci.engines.containers.storage import holds_more_than_images
 from layercache_ci.engines.containers.whole import can_bring
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
@@ -23,8 +24,10 @@ from layercache_ci.report.model import StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
 
-NO_SKOPEO: Final = (
-    "skopeo, which brings the result into the storage, is not on PATH; install it, or build with --keep-store"
+NO_SKOPEO: Final = "skopeo, which brings the result into the storage, is not on PATH; install it"
+IN_USE: Final = (
+    "the image is brought into the engine's own storage: it holds containers, volumes, secrets or networks, which "
+    "later commands would not find from another one"
 )
 
 
@@ -43,10 +46,13 @@ class Build:
     later: dict[str, str] = field(default_factory=dict)
     parts: tuple[Part, ...] = field(init=False)
     """One for each platform; where nothing is planned, one for all."""
+    _keeps: bool = field(init=False)
+    """Whether the image stays on the restored layers."""
     _list: str | None = None
     """The manifest list that the results are added to; None where there is none, or where the engine sees to it."""
 
     def __post_init__(self) -> None:
+        self._keeps = self.settings.keep_store and not holds_more_than_images(self.engine.graph_root)
         self._unplanned()
 
     def _unplanned(self) -> None:
@@ -159,9 +165,10 @@ class Build:
         if self.store is None:
             return ()
         needing = [part for part in self.parts if part.needs_place()]
-        if not needing or self.settings.keep_store or can_bring(self.machine.environment):
+        if not needing or self._keeps or can_bring(self.machine.environment):
             return needing
-        self._restore_nothing("nothing was restored", NO_SKOPEO)
+        advice = "" if self.settings.keep_store else ", or build with --keep-store"
+        self._restore_nothing("nothing was restored", f"{NO_SKOPEO}{advice}")
         return ()
 
     def _restore_nothing(self, what: str, why: str) -> None:
@@ -177,7 +184,7 @@ class Build:
                 part.configure()
         except (CacheError, OSError) as error:
             self._restore_nothing("nothing was restored", str(error))
-        if not self.settings.keep_store:
+        if not self._keeps:
             for part in self.parts:
                 part.begin_carrying()
         code, fault = self._build(sink)
@@ -227,6 +234,9 @@ class Build:
         places = [part.place for part in self.parts if part.place is not None]
         if not (self.settings.keep_store and places):
             return
+        if not self._keeps:
+            self.notes.append(IN_USE)
+            return
         for place in places:
             place.keep()
         *others, last = places
@@ -244,7 +254,7 @@ class Build:
     def close(self) -> None:
         """Take away what only the build needed, unless the result is to stay there."""
         for part in self.parts:
-            part.discard()
+            part.discard(kept=self._keeps)
 
     def stages(self) -> tuple[StageReport, ...]:
         """The stages of the report, empty where nothing could be planned."""

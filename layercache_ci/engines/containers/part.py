@@ -238,10 +238,10 @@ class Part:
             saved = self.pushes.keep(saved)
         return offer.lookup.keep(store, saved)
 
-    def discard(self) -> None:
-        """Take away what only the build needed."""
+    def discard(self, *, kept: bool) -> None:
+        """Take away what only the build needed, and what was restored unless it is `kept`."""
         self.end_carrying()
-        if self.place is not None and not self.settings.keep_store:
+        if self.place is not None and not kept:
             self.place.discard()
 
 
