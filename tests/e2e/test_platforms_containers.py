@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,24 @@ def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None
     alone = bench.build(bench.engine(), "--platform=linux/arm64", folder)
 
     assert (alone.outcomes, alone.disagreements) == ("hhhhh hh", [])
+
+
+def test_base_images_of_one_name_keep_it(bench: Bench, base: str, tmp_path: Path) -> None:
+    """Where nothing was restored the second takes the name over from the first, in the engine's storage. It is needed
+    where the registry can't be reached."""
+    folder = context(bench, DOCKERFILE.replace("{base}", base), common="1", source="one")
+    build(bench, bench.engine(), folder)
+    engine = bench.engine()
+    registries = tmp_path / "registries.conf"
+    places = (engine.registry, bench.lab.registry)
+    registries.write_text("".join(f'[[registry]]\nlocation = "{place}"\nblocked = true\n' for place in places))
+    cut_off = replace(engine, environment={**engine.environment, "CONTAINERS_REGISTRIES_CONF": str(registries)})
+
+    warm = build(bench, cut_off, folder)
+
+    assert warm.outcomes == "hhhhh hh hhhhh hh"
+    assert left_by(engine) == out("one")
+    assert [text for text in warm.report["warnings"] if "the image of the newest build is assumed" not in text] == []
 
 
 def test_what_fails_for_one_is_kept_of_both(bench: Bench, base: str) -> None:

@@ -3,6 +3,7 @@ part for each, which run one after the other, and each in a storage of its own w
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +28,8 @@ from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.report.model import Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -54,6 +57,8 @@ class Part:
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
     pushes: pushed.Pushes | None = None
     """What the engine knows of the image in its registry; None where that is not kept."""
+    _names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """As the Saver's."""
     _carrier: Carrier | None = None
     """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
 
@@ -135,7 +140,19 @@ class Part:
         running = launch(command, self.where.environment)
         code = running.follow(on_line=self.reader.feed, sink=sink)
         self.interrupted = running.interrupted != 0
+        self._remember_names()
         return code
+
+    def _remember_names(self) -> None:
+        """Of what it was built on: the next platform's image of that name takes it over in the same storage."""
+        if self.plan is None or not self.platform:
+            return
+        try:
+            storage = self.where.open()
+            bases = [image.identity for image in self.plan.base_images if storage.has_image(image.identity)]
+            self._names = {identity: storage.image(identity).names for identity in bases}
+        except CacheError as error:
+            log.warning("%s", error)
 
     def could_not_begin(self, code: int) -> bool:
         """Whether what was restored may be what stood in the way of a run that ended with this exit code."""
@@ -230,7 +247,7 @@ class Part:
             return Saved(complete=False)
         built, missed = built_of(plan, self.reader.by_stage)
         try:
-            saver = Saver(plan, self.where.open(), store, offer.links, offer.lookup, self.machine.cpus)
+            saver = Saver(plan, self.where.open(), store, offer.links, offer.lookup, self.machine.cpus, self._names)
             saved = saver.save(built, missed - offer.left.keys())
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
