@@ -137,6 +137,14 @@ def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None
     assert (alone.outcomes, alone.disagreements) == ("hhhhh hh", [])
 
 
+def test_platforms_may_be_given_one_by_one_and_twice(bench: Bench) -> None:
+    folder = context(bench, "FROM scratch\nCOPY common /common\n", common="1")
+    engine = bench.engine()
+    options = [f"--platform=linux/{name}" for name in ("aarch64,linux/x86_64", "amd64", "arm64")]
+    said = bench.build(engine, *options, folder, "--", "--manifest=all")
+    assert (said.outcomes, sorted(listed(engine))) == ("m m", list(ARCHITECTURES))
+
+
 def test_base_images_of_one_name_keep_it(bench: Bench, base: str, tmp_path: Path) -> None:
     """Where nothing was restored the second takes the name over from the first, in the engine's storage. It is needed
     where the registry can't be reached."""
