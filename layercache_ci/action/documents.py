@@ -60,9 +60,10 @@ Containerfile are refused, and so is `buildah-image`.
 
 On GitHub's own runners an image of Podman or Buildah stays on the layers as they were restored (`keep-store`), in a
 storage of its own, and later steps find it by `CONTAINERS_STORAGE_CONF`, which is exported, beside the engine's other
-images. What they pull and build goes there too; containers that earlier steps started are not seen from there. What
-does not have the job's environment (`sudo`, another user, a Podman service that was started before) finds none of it:
-write `keep-store: false`, and the image is copied into the engine's own storage. What is kept lies below `TMPDIR`, or
+images. What they pull and build goes there too. Where earlier steps have left containers, volumes, secrets or networks
+in the engine's storage, which are not seen from there, the image is brought into that one. What does not have the
+job's environment (`sudo`, another user, a Podman service that was started before) finds none of it: write
+`keep-store: false`, and the image is copied into the engine's own storage. What is kept lies below `TMPDIR`, or
 /var/tmp, or where `LAYERCACHE_SCRATCH` says. The post step gives it up, and the next build that restores something
 removes it, as it does where a day has gone by.
 

@@ -38,7 +38,7 @@ def configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="STAGE", help="the stage to build")
     _repeated(parser, "--build-arg", "NAME[=VALUE]", "a build argument; without a value, the environment's")
     _repeated(parser, "--build-context", "NAME=PLACE", "a named build context: a folder or an image")
-    parser.add_argument("--platform", metavar="OS/ARCH[,…]", help="the platform to build for, or several")
+    _repeated(parser, "--platform", "OS/ARCH[,OS/ARCH…]", "the platform to build for, or several")
     _repeated(parser, "--label", "NAME=VALUE", "a label of the image")
     _repeated(parser, "--secret", "id=…", "a secret for RUN --mount=type=secret")
     _repeated(parser, "--ssh", "default|ID=…", "an SSH agent or key for RUN --mount=type=ssh")
@@ -126,7 +126,7 @@ def settings_of(arguments: argparse.Namespace, engine_options: Sequence[str], ma
         target=arguments.target,
         build_args=assignments(arguments.build_arg, name="--build-arg", environment=machine.environment),
         build_contexts=assignments(arguments.build_context, name="--build-context"),
-        platform=arguments.platform,
+        platform=",".join(arguments.platform) or None,
         labels=tuple(arguments.label),
         secrets=tuple(arguments.secret),
         ssh=tuple(arguments.ssh),

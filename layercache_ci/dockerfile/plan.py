@@ -104,6 +104,12 @@ class Plan:
     images: tuple[tuple[BaseImage, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def base_images(self) -> tuple[BaseImage, ...]:
+        """All that is built on, and copied from."""
+        bases = [stage.base for stage in self.stages.values() if stage.base is not None]
+        return (*bases, *(image for image, _ in self.images))
+
     def lineage(self, index: int) -> tuple[PlannedStage, ...]:
         """The stage's ancestors and itself, the one on an image first."""
         stage = self.stages[index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,20 @@ def test_each_platform_hits_for_itself(bench: Bench, base: str, dockerfile: str)
     assert names == [f"linux/{architecture} {name}" for architecture in ARCHITECTURES for name in ("builder", "1")]
 
 
+@pytest.mark.parametrize("start", ["scratch", "{busybox}"], ids=["on scratch", "on another's base"])
+def test_the_list_has_the_platforms_that_were_asked_for(bench: Bench, start: str) -> None:
+    """Whatever an old engine has left in the images, and also where the parts bring the same layers."""
+    asked = ["linux/arm/v6", "linux/arm/v7", "linux/amd64"]
+    folder = context(bench, f"FROM {start}\nCOPY common /common\n".format(busybox=bench.lab.busybox), common="1")
+    for outcome in "mh":
+        engine = bench.engine()
+        said = bench.build(engine, f"--platform={','.join(asked)}", folder, "--", "--manifest=all")
+        found = json.loads(engine.run("manifest", "inspect", "localhost/all:latest").stdout)["manifests"]
+        parts = [[entry["platform"].get(name, "") for name in ("os", "architecture", "variant")] for entry in found]
+        assert ["/".join(filter(None, part)) for part in parts] == asked
+        assert (said.outcomes, said.report["warnings"]) == (" ".join(outcome * 3), [])
+
+
 def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None:
     folder = context(bench, ON_SCRATCH.replace("{base}", base), common="1", source="one")
 
@@ -120,6 +135,32 @@ def test_a_job_for_one_of_them_shares_its_cache(bench: Bench, base: str) -> None
     alone = bench.build(bench.engine(), "--platform=linux/arm64", folder)
 
     assert (alone.outcomes, alone.disagreements) == ("hhhhh hh", [])
+
+
+def test_platforms_may_be_given_one_by_one_and_twice(bench: Bench) -> None:
+    folder = context(bench, "FROM scratch\nCOPY common /common\n", common="1")
+    engine = bench.engine()
+    options = [f"--platform=linux/{name}" for name in ("aarch64,linux/x86_64", "amd64", "arm64")]
+    said = bench.build(engine, *options, folder, "--", "--manifest=all")
+    assert (said.outcomes, sorted(listed(engine))) == ("m m", list(ARCHITECTURES))
+
+
+def test_base_images_of_one_name_keep_it(bench: Bench, base: str, tmp_path: Path) -> None:
+    """Where nothing was restored the second takes the name over from the first, in the engine's storage. It is needed
+    where the registry can't be reached."""
+    folder = context(bench, DOCKERFILE.replace("{base}", base), common="1", source="one")
+    build(bench, bench.engine(), folder)
+    engine = bench.engine()
+    registries = tmp_path / "registries.conf"
+    places = (engine.registry, bench.lab.registry)
+    registries.write_text("".join(f'[[registry]]\nlocation = "{place}"\nblocked = true\n' for place in places))
+    cut_off = replace(engine, environment={**engine.environment, "CONTAINERS_REGISTRIES_CONF": str(registries)})
+
+    warm = build(bench, cut_off, folder)
+
+    assert warm.outcomes == "hhhhh hh hhhhh hh"
+    assert left_by(engine) == out("one")
+    assert [text for text in warm.report["warnings"] if "the image of the newest build is assumed" not in text] == []
 
 
 def test_what_fails_for_one_is_kept_of_both(bench: Bench, base: str) -> None:

@@ -179,6 +179,15 @@ def test_a_broken_blob_is_a_miss_and_heals(bench: Bench, harm: Callable[[Path], 
     assert (harm is Path.unlink) or warm.report["warnings"]
 
 
+def test_a_run_that_does_not_end_its_line_is_kept(bench: Bench) -> None:
+    """The engine's own line about it then begins where that one broke off."""
+    said = []
+    for _ in range(2):
+        folder = context(bench, "FROM {base}\nRUN printf 1 | tee /one\nRUN cp /one /two && printf 2\n")
+        said.append(bench.build(bench.engine(), folder))
+    assert [run.outcomes for run in said] == ["mm", "hh"]
+
+
 def test_a_store_that_is_gone_is_made_anew(bench: Bench) -> None:
     folder = context(bench, STEPS, file="1")
     bench.build(bench.engine(), folder)

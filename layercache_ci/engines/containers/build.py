@@ -16,6 +16,7 @@ from layercache_ci.engines.containers.manifest_list import add_to_list, without_
 from layercache_ci.engines.containers.part import Part, for_platform, without_layers
 from layercache_ci.engines.containers.planning import make_plans, resolver_of
 from layercache_ci.engines.containers.result import describe, push
+from layercache_ci.engines.containers.storage import holds_more_than_images
 from layercache_ci.engines.containers.whole import can_bring
 from layercache_ci.engines.protocol import Saved
 from layercache_ci.errors import CacheError, EngineError, InputError, PlanError
@@ -23,8 +24,10 @@ from layercache_ci.report.model import StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
 
-NO_SKOPEO: Final = (
-    "skopeo, which brings the result into the storage, is not on PATH; install it, or build with --keep-store"
+NO_SKOPEO: Final = "skopeo, which brings the result into the storage, is not on PATH; install it"
+IN_USE: Final = (
+    "the image is brought into the engine's own storage: it holds containers, volumes, secrets or networks, which "
+    "later commands would not find from another one"
 )
 
 
@@ -43,10 +46,13 @@ class Build:
     later: dict[str, str] = field(default_factory=dict)
     parts: tuple[Part, ...] = field(init=False)
     """One for each platform; where nothing is planned, one for all."""
+    _keeps: bool = field(init=False)
+    """Whether the image stays on the restored layers."""
     _list: str | None = None
     """The manifest list that the results are added to; None where there is none, or where the engine sees to it."""
 
     def __post_init__(self) -> None:
+        self._keeps = self.settings.keep_store and not holds_more_than_images(self.engine.graph_root)
         self._unplanned()
 
     def _unplanned(self) -> None:
@@ -159,9 +165,10 @@ class Build:
         if self.store is None:
             return ()
         needing = [part for part in self.parts if part.needs_place()]
-        if not needing or self.settings.keep_store or can_bring(self.machine.environment):
+        if not needing or self._keeps or can_bring(self.machine.environment):
             return needing
-        self._restore_nothing("nothing was restored", NO_SKOPEO)
+        advice = "" if self.settings.keep_store else ", or build with --keep-store"
+        self._restore_nothing("nothing was restored", f"{NO_SKOPEO}{advice}")
         return ()
 
     def _restore_nothing(self, what: str, why: str) -> None:
@@ -177,7 +184,7 @@ class Build:
                 part.configure()
         except (CacheError, OSError) as error:
             self._restore_nothing("nothing was restored", str(error))
-        if not self.settings.keep_store:
+        if not self._keeps:
             for part in self.parts:
                 part.begin_carrying()
         code, fault = self._build(sink)
@@ -214,7 +221,8 @@ class Build:
         self._keep()
         environment = {**self.machine.environment, **self.later}
         if self._list is not None:
-            add_to_list(self.engine, self._list, [part.reader.final_image for part in self.parts], environment)
+            built = [(part.reader.final_image, part.settings.platform) for part in self.parts]
+            add_to_list(self.engine, self._list, built, environment)
         digest = None if images[-1] is None else images[-1].digest
         if self.settings.push:
             digest = push(self.engine, self.settings, environment) or digest
@@ -223,9 +231,14 @@ class Build:
 
     def _keep(self) -> None:
         """What was built in storages of its own stays there, where that is asked for."""
-        places = [place for part in self.parts if self.settings.keep_store and (place := part.keep()) is not None]
-        if not places:
+        places = [part.place for part in self.parts if part.place is not None]
+        if not (self.settings.keep_store and places):
             return
+        if not self._keeps:
+            self.notes.append(IN_USE)
+            return
+        for part in self.parts:
+            part.keep()
         *others, last = places
         if len(self.parts) > 1:
             try:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from layercache_ci.dockerfile.platform import parse
 from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.engines.process import ask
 from layercache_ci.errors import EngineError
@@ -30,10 +31,23 @@ def without_list(settings: BuildSettings) -> tuple[BuildSettings, str | None]:
     return replace(settings, engine_options=tuple(kept)), name
 
 
-def add_to_list(engine: Engine, name: str, images: Iterable[str | None], environment: Mapping[str, str]) -> None:
-    """By their IDs. Raises EngineError."""
+def add_to_list(
+    engine: Engine, name: str, images: Iterable[tuple[str | None, str | None]], environment: Mapping[str, str]
+) -> None:
+    """By their IDs, each with the platform that was asked for: an old engine leaves that of the base image, or another
+    variant, in the image itself, and its own build puts what was asked for into the list. Raises EngineError."""
     with suppress(EngineError):
         ask([engine.executable, "manifest", "create", "--", name], environment)  # one of that name is added to
-    for image in images:
+    for image, platform in images:
         if image is not None:
-            ask([engine.executable, "manifest", "add", "--", name, f"containers-storage:{image}"], environment)
+            words = [engine.executable, "manifest", "add", *_entry(platform)]
+            ask([*words, "--", name, f"containers-storage:{image}"], environment)
+
+
+def _entry(platform: str | None) -> list[str]:
+    """What the list is to say of an image; nothing but what the image says itself where no platform was asked for."""
+    if platform is None:
+        return []
+    wanted = parse(platform)
+    variant = [f"--variant={wanted.variant}"] if wanted.variant else []
+    return [f"--os={wanted.system}", f"--arch={wanted.architecture}", *variant]

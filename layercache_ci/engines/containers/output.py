@@ -23,7 +23,8 @@ STEP: Final = re.compile(
     r"STEP (?P<step>\d+)/(?P<steps>\d+): (?P<text>.*)"
 )
 CACHED: Final = re.compile(r"--> Using cache ([0-9a-f]{64})")
-IMAGE: Final = re.compile(r"(?:\[[^\]]+\] )?--> ([0-9a-f]{11,64})")
+IMAGE: Final = re.compile(r".*?--> ([0-9a-f]{11,64})")
+"""On the same line as what a RUN has printed last, where that did not end its line."""
 COMMIT: Final = re.compile(r"(?:\[[^\]]+\] )?COMMIT .*")
 FINAL: Final = re.compile(r"([0-9a-f]{64})")
 

@@ -3,6 +3,7 @@ part for each, which run one after the other, and each in a storage of its own w
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +29,8 @@ from layercache_ci.errors import CacheError, EngineError
 from layercache_ci.report.model import Reason, StageReport
 from layercache_ci.settings import BuildSettings, Machine
 from layercache_ci.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class Part:
     reader: OutputReader = field(default_factory=lambda: OutputReader(time.monotonic))
     pushes: pushed.Pushes | None = None
     """What the engine knows of the image in its registry; None where that is not kept."""
+    _names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """As the Saver's."""
     _carrier: Carrier | None = None
     """How the result gets into the user's storage; None where it is there, or is to stay where it is."""
 
@@ -111,12 +116,10 @@ class Part:
             self.offer = self.offer.without(restored.damaged)
 
     def restore_nothing(self, why: str) -> None:
-        """What was offered is not used after all. In the user's storage a part that is to be apart keeps no layers."""
+        """What was offered is not used after all."""
         self.offer = self.offer.withdrawn(why)
         self.end_carrying()
         self._give_up_place()
-        if self.apart:
-            self.settings = without_layers(self.settings)
 
     def _give_up_place(self) -> None:
         if self.place is not None:
@@ -128,17 +131,31 @@ class Part:
         self.where.configure()
 
     def build(self, sink: BinaryIO | None) -> int:
-        """Run the engine, its output going to `sink` as it comes; its exit code."""
+        """Run the engine, its output going to `sink` as it comes; its exit code. In the user's storage what is to be
+        built apart keeps no layers."""
         if sink is not None and self.platform:
             sink.write(f"[{self.platform}]\n".encode())
             sink.flush()
         self.reader = OutputReader(time.monotonic)
-        command = self.engine.build_command(self.settings)
+        mixed = self.apart and self.place is None
+        command = self.engine.build_command(without_layers(self.settings) if mixed else self.settings)
         self.launched = self.launched or time.monotonic()
         running = launch(command, self.where.environment)
         code = running.follow(on_line=self.reader.feed, sink=sink)
         self.interrupted = running.interrupted != 0
+        self._remember_names()
         return code
+
+    def _remember_names(self) -> None:
+        """Of what it was built on: the next platform's image of that name takes it over in the same storage."""
+        if self.plan is None or not self.platform:
+            return
+        try:
+            storage = self.where.open()
+            bases = [image.identity for image in self.plan.base_images if storage.has_image(image.identity)]
+            self._names = {identity: storage.image(identity).names for identity in bases}
+        except CacheError as error:
+            log.warning("%s", error)
 
     def could_not_begin(self, code: int) -> bool:
         """Whether what was restored may be what stood in the way of a run that ended with this exit code."""
@@ -231,7 +248,7 @@ class Part:
             return Saved(complete=False)
         built, missed = built_of(plan, self.reader.by_stage)
         try:
-            saver = Saver(plan, self.where.open(), store, offer.links, offer.lookup, self.machine.cpus)
+            saver = Saver(plan, self.where.open(), store, offer.links, offer.lookup, self.machine.cpus, self._names)
             saved = saver.save(built, missed - offer.left.keys())
         except CacheError as error:
             return Saved(complete=False, warnings=(f"not saved: {error}",))
@@ -239,12 +256,11 @@ class Part:
             saved = self.pushes.keep(saved)
         return offer.lookup.keep(store, saved)
 
-    def keep(self) -> Place | None:
-        """The result stays where it was built: there, or None where that is the user's storage."""
+    def keep(self) -> None:
+        """The result stays where it was built."""
         if self.place is not None:
             self.place.keep()
             self.kept = True
-        return self.place
 
     def discard(self) -> None:
         """Take away what only the build needed."""

@@ -64,6 +64,8 @@ class Saver:
     links: Mapping[str, Step]
     found: Lookup
     workers: int
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By ID, the names that images had which were built on, where another image may have taken them since."""
     _stages: tuple[int, ...] = ()
     """Those that are to be saved."""
     _from_images: tuple[tuple[BaseImage, str], ...] = ()
@@ -114,7 +116,8 @@ class Saver:
         present = self.store.contains({layer.blob.digest for layer in held.values()})
         held = {diff_id: layer for diff_id, layer in held.items() if layer.blob.digest in present}
         tops = {image.top_layer for chain in images.values() for image in chain if image.top_layer}
-        tops |= {found.top_layer for found in map(self._local, self._bases()) if found is not None and found.top_layer}
+        bases = map(self._local, self.plan.base_images)
+        tops |= {found.top_layer for found in bases if found is not None and found.top_layer}
         wanted = {layer.diff_id: layer for top in tops for layer in self.storage.layers(top)}
         new = [layer for diff_id, layer in wanted.items() if diff_id not in held]
         self._layers = {**held, **ship_layers(self.storage, new, self.store, held=held, workers=self.workers)}
@@ -139,17 +142,14 @@ class Saver:
     def _ask(self, chain: Sequence[str]) -> Match | None:
         return self.store.lookup(self.plan.namespace, chain)
 
-    def _bases(self) -> list[BaseImage]:
-        bases = [stage.base for stage in self.plan.stages.values() if stage.base is not None]
-        return [*bases, *(image for image, _ in self.plan.images)]
-
     def _local(self, base: BaseImage) -> StoredImage | None:
         if base.identity in {"", SCRATCH}:
             return None
         try:
-            return self.storage.image(base.identity)
+            image = self.storage.image(base.identity)
         except CacheError:
             return None
+        return replace(image, names=image.names or self.names.get(image.id, ()))
 
     def _record(
         self, index: int, images: Mapping[int, Sequence[StoredImage]], built: Mapping[int, Built]

@@ -164,6 +164,25 @@ class Storage:
         )
 
 
+def holds_more_than_images(graph_root: Path) -> bool:
+    """Whether there is what only commands on this very storage find: containers, and what Podman keeps beside them,
+    volumes, secrets and an ordinary user's networks. So it is where that can't be told."""
+    try:
+        containers = [
+            entry
+            for name in ("containers.json", "volatile-containers.json")
+            for entry in _entries(graph_root / "overlay-containers" / name)
+        ]
+        volumes = [path for path in (graph_root / "volumes").glob("*") if path.is_dir()]
+        networks = [*(graph_root / "networks").glob("*.json")]
+        secrets = graph_root / "secrets/secrets.json"
+        return bool(
+            containers or volumes or networks or (secrets.exists() and json.loads(secrets.read_bytes()).get("secrets"))
+        )
+    except (CacheError, OSError, ValueError, AttributeError):
+        return True
+
+
 def big_data_file(name: str) -> str:
     """The file name of an image's big data (containers/storage store.go, makeBigDataBaseName)."""
     if all(char == "." or "0" <= char <= "9" or "a" <= char <= "z" for char in name):

@@ -57,12 +57,13 @@ class Carrier:
 
     def begin(self, image: RestoredImage, store: Store) -> None:
         """Start to bring the layers of a restored image while the build runs, under a config that nobody else has: the
-        manifest here names compressed layers, and an image that came with it would keep its digest. Raises CacheError
-        and OSError."""
+        manifest here names compressed layers, and an image that came with it would keep its digest. Another platform or
+        build may bring the same layers meanwhile, and take its image away. Raises CacheError and OSError."""
         layout = self.scratch / "restored"
         known = image.image.config
         rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in image.layers]}
-        config = json.dumps({"architecture": known["architecture"], "os": known["os"], "rootfs": rootfs}).encode()
+        told = {"architecture": known["architecture"], "os": known["os"], "author": str(self.scratch)}
+        config = json.dumps({**told, "rootfs": rootfs}).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,

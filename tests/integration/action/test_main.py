@@ -459,6 +459,40 @@ def test_later_steps_find_an_image_that_stays_on_the_restored_layers(site: Site,
     assert exported == [["CONTAINERS_STORAGE_CONF"]] * 2
 
 
+@pytest.mark.parametrize(
+    ("site", "given"),
+    [
+        ("buildah-1.28", "from --name mine {base}"),
+        ("buildah-rootless", "from --name mine {base}"),
+        ("podman-4.3", "create --name mine {base} true"),
+        ("podman-sid", "volume create mine"),
+        ("podman-rootless", "secret create mine {folder}/secret"),
+        ("podman-rootless", "network create mine"),
+    ],
+    indirect=["site"],
+)
+def test_later_steps_find_what_earlier_ones_have_in_the_engines_storage(
+    site: Site, make_engine: MakeEngine, given: str
+) -> None:
+    """Which no storage of the image's own would show."""
+    (site.workspace / "Dockerfile").write_text(f"FROM {site.lab.busybox}\nCOPY app.txt /\n")
+    (site.folder / "secret").write_text("hushhush")
+    kind = given.partition(" ")[0]
+    look = ["inspect"] if kind in {"from", "create"} else [kind, "inspect"]
+    hits = []
+    for _ in range(2):
+        engine = make_engine(site.kind)
+        site.folder.chmod(0o755)
+        (site.folder / "secret").chmod(0o644)
+        engine.run(*given.format(base=site.lab.busybox, folder=site.folder).split())
+        step = site.run(engine, tags="localhost/app:1", keep_store="true", wait="true")
+        later = replace(engine, environment={**engine.environment, **step.exported})
+        later.run(*look, "mine")
+        later.run("inspect", "--type=image", "localhost/app:1")
+        hits.append((step.code, step.outputs["cache-hit"], step.commands))
+    assert hits == [(0, "false", []), (0, "true", [])]
+
+
 @pytest.mark.parametrize("site", ["buildah-1.28"], indirect=True)
 @pytest.mark.parametrize("runner", ["self-hosted", "github-hosted, told so"])
 def test_or_in_the_engines_own_storage(site: Site, make_engine: MakeEngine, runner: str) -> None:

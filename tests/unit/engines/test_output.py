@@ -113,6 +113,12 @@ def test_what_a_run_prints_is_not_taken_for_the_engine() -> None:
     assert outcomes(reader) == [(1, 1, False, None), (1, 2, False, B[:11]), (1, 3, False, C[:11])]
 
 
+def test_a_run_that_does_not_end_its_line_leaves_an_image_too() -> None:
+    reader = read("STEP 1/3: FROM scratch", "STEP 2/3: RUN printf 1", f"1--> {A[:11]}", "STEP 3/3: RUN printf --",
+                  "--COMMIT app", f"--> {B[:11]}", B)  # fmt: skip
+    assert outcomes(reader) == [(1, 1, False, None), (1, 2, False, A[:11]), (1, 3, False, B[:11])]
+
+
 def test_a_cache_line_for_another_image_than_the_step_left_is_no_hit() -> None:
     reader = read("STEP 1/2: FROM scratch", "STEP 2/2: RUN evil", f"--> Using cache {A}", f"--> {B[:11]}")
     assert outcomes(reader)[1] == (1, 2, False, B[:11])

@@ -86,3 +86,21 @@ def test_what_fails_otherwise_is_not_the_caches_fault(tmp_path: Path, script: st
     build = build_of(tmp_path, script)
     assert build.run(None) == code
     assert (runs(tmp_path), build.warnings) == ([True], [])
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("restored", [False, True])
+def test_what_is_to_be_built_apart_keeps_no_layers_in_the_users_storage(
+    tmp_path: Path, *, apart: bool, restored: bool
+) -> None:
+    """Whatever it is there for: without a store, or a storage of its own that it did not begin in."""
+    build = build_of(tmp_path, f'echo "$@" >>{tmp_path}/words; {ON_RESTORED} || exit 125\n{BUILDS}')
+    [part] = build.parts
+    part.apart = apart
+    if not restored:
+        part.abandon()
+
+    assert build.run(None) == 0
+
+    words = (tmp_path / "words").read_text().splitlines()
+    assert ["--layers=false" in line.split() for line in words] == [False, apart][not restored :]

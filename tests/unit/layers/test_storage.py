@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layercache_ci.engines.containers.storage import Storage, StoredImage, big_data_file
+from layercache_ci.engines.containers.storage import Storage, StoredImage, big_data_file, holds_more_than_images
 from layercache_ci.errors import CacheError
 
 IMAGE_ID = "ab" + "0" * 62
@@ -140,3 +140,29 @@ def test_file_names_of_big_data_are_those_of_the_storage() -> None:
     assert big_data_file("sha256:ab") == "=" + base64.b64encode(b"sha256:ab").decode()
     assert big_data_file("Signature") == "=U2lnbmF0dXJl"
     assert big_data_file("é") == "=w6k="
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "more"),
+    [
+        ("overlay-containers/containers.json", '[{"id": "1"}]', True),
+        ("overlay-containers/containers.json", "[]", False),
+        ("overlay-containers/volatile-containers.json", '[{"id": "1"}]', True),
+        ("overlay-containers/containers.json", "[", True),
+        ("volumes/mine/_data", "", True),
+        ("volumes/backingFsBlockDev", "", False),
+        ("secrets/secrets.json", '{"secrets": {"1": {"name": "mine"}}}', True),
+        ("secrets/secrets.json", '{"secrets": {}, "nameToID": {}}', False),
+        ("secrets/secrets.json", "[]", True),
+        ("networks/mine.json", "{}", True),
+        ("networks/netavark.lock", "", False),
+        ("overlay-images/images.json", '[{"id": "1"}]', False),
+    ],
+)
+def test_a_storage_may_hold_more_than_images(tmp_path: Path, file: str, text: str, *, more: bool) -> None:
+    """Unless it can be told that it does not, it does."""
+    assert not holds_more_than_images(tmp_path / "graph")
+    path = tmp_path / "graph" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert holds_more_than_images(tmp_path / "graph") is more
