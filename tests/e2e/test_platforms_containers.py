@@ -196,3 +196,17 @@ def test_on_the_image_stores_the_list_can_be_pushed(bench: Bench, base: str) -> 
         found = [entry["platform"]["architecture"] for entry in json.loads(raw)["manifests"]]
         assert found == list(ARCHITECTURES)
         assert warnings(said.report) == ""
+
+
+@pytest.mark.parametrize("bench", ["buildah-1.28", "podman-sid"], indirect=True)
+def test_what_an_earlier_build_made_for_another_platform_is_not_saved(bench: Bench) -> None:
+    """An old engine takes it, on scratch; no other machine is to have it by us."""
+    folder = context(bench, "FROM scratch\nCOPY file /file\n", file="1")
+    engine, emptied = bench.engine(), bench.engine()
+    bench.build(engine, "--platform=linux/amd64", folder)
+    bench.build(engine, "--platform=linux/arm64", folder)
+    said = bench.build(emptied, "--platform=linux/arm64", folder)
+    words = ("inspect", "--type=image") if engine.program == "buildah" else ("image", "inspect")
+    told = json.loads(emptied.run(*words, "app").stdout)
+    architecture = told["OCIv1"]["architecture"] if isinstance(told, dict) else told[0]["Architecture"]
+    assert (architecture, said.outcomes) == ("arm64", "m" if bench.kind == "buildah-1.28" else "h")

@@ -102,13 +102,22 @@ class Saver:
                 break
             try:
                 image = self.storage.image(seen.cached if seen.hit and seen.cached else seen.image)
-                if found and not _follows(image, found[-1]):
-                    raise CacheError("its image was not made from that of the step before")  # noqa: TRY301 - one place
+                self._demand_own(built.stage, image, found[-1] if found else None)
             except CacheError as error:
                 log.warning("step %s is not saved: %s", seen.text, error)
                 break
             found.append(image)
         return found
+
+    def _demand_own(self, stage: int, image: StoredImage, before: StoredImage | None) -> None:
+        """Raises CacheError for an image that a step can't have left. An old engine takes for a step on scratch what an
+        earlier build of the same storage has made for another platform."""
+        if before is not None and not _follows(image, before):
+            raise CacheError("its image was not made from that of the step before")
+        base = self.plan.lineage(stage)[0].base
+        platforms = {self.plan.stages[index].platform.split("/")[1] for index in (stage, self.plan.target)}
+        if base is not None and base.identity == SCRATCH and image.config.get("architecture") not in platforms:
+            raise CacheError("its image was made for another platform")
 
     def _ship(self, images: Mapping[int, Sequence[StoredImage]], saved: _Tally) -> None:
         held = {layer.diff_id: layer for step in self.links.values() for layer in step.layers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from layercache_ci.engines.containers.storage import Storage
 from layercache_ci.errors import PlanError
 from layercache_ci.settings import BuildSettings, Machine
 from tests.unit.dockerfile.planning import plan_of
+from tests.unit.engines.test_run_again import FOLLOWED
 
 BEFORE, SINCE = "1.40.1", "1.41.0"
 
@@ -103,3 +105,17 @@ def test_what_is_not_planned_keeps_no_layers_of_several(tmp_path: Path) -> None:
         ("--manifest=all",),
         ("--manifest=all", "--layers=false"),
     ]
+
+
+def test_a_signal_ends_the_build_whichever_platform_it_comes_to(tmp_path: Path) -> None:
+    program = tmp_path / "buildah"
+    program.write_text(f"#!/bin/sh\necho run >>{tmp_path}/runs\ntrap : TERM; {FOLLOWED}; kill -TERM $PPID; sleep 0.2\n")
+    program.chmod(0o755)
+    machine = Machine({"PATH": "/usr/bin:/bin"}, uid=0, cpus=1, terminal=False)
+    made = replace(engine(tmp_path, SINCE), executable=str(program))
+    build = Build(BuildSettings(context="."), machine, made, None)
+    build.parts = tuple(replace(build.parts[0], platform=platform) for platform in ("linux/amd64", "linux/arm64"))
+
+    assert build.run(None) == 128 + signal.SIGTERM
+
+    assert (tmp_path / "runs").read_text() == "run\n"
