@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.lab import Lab
 from tests.lab.ports import own_port
 from tests.lab.removal import clear, mounted_below, unmount_below
 from tests.waiting import has_ended, until
@@ -53,6 +54,16 @@ def test_what_somebody_else_unmounts_meanwhile_is_fine(tmp_path: Path) -> None:
     unmount_below(tmp_path / "folder")
     other.join()
     assert mounted_below(tmp_path / "folder") == []
+
+
+def test_what_an_ordinary_users_podman_leaves_running_is_ended(lab: Lab) -> None:
+    engine = lab.engine("podman-rootless")
+    engine.run("unshare", "true")
+    [file] = (engine.folder / "runtime").rglob("pause.pid")
+    pid = int(file.read_text())
+    assert not has_ended(pid)
+    engine.remove()
+    until(lambda: has_ended(pid))
 
 
 def test_a_port_is_nobody_elses() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +63,16 @@ class Containers:
         environment |= {"USER": USER, "LOGNAME": USER, "PYTHONPATH": str(target.parent)}
         prefix = ("setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "--")
         layercache = (*prefix, f"{user.pw_dir}/venv/bin/python", "-m", "layercache_ci")
-        return Engine(name, self.program, folder, MappingProxyType(environment), registry, prefix, layercache)
+        engine = Engine(name, self.program, folder, MappingProxyType(environment), registry, prefix, layercache)
+        engine.resources.callback(_end_pause, folder / "runtime")
+        return engine
+
+
+def _end_pause(runtime: Path) -> None:
+    """An ordinary user's Podman leaves a process that holds its namespaces."""
+    for file in runtime.rglob("pause.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 def _write_wrapper(folder: Path, program: str, other: LabPaths | None) -> None:
