@@ -237,14 +237,14 @@ class Build:
         if not self._keeps:
             self.notes.append(IN_USE)
             return
-        for part in self.parts:
-            part.keep()
         *others, last = places
         if len(self.parts) > 1:
             try:
                 BuildStorage(self.engine, self.machine, last).configure_for_all(others)
             except (CacheError, OSError) as error:
                 raise EngineError(f"the images can't be shown in one storage: {error}") from error
+        for part in self.parts:
+            part.keep()
         self.later[storage_conf.VARIABLE] = str(last.configuration)
         self.notes.append(
             "the image is in a storage of its own, on the restored layers; later commands of this job need "

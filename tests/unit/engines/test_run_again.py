@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from layercache_ci.engines.containers.build import Build
+from layercache_ci.engines.containers.build_storage import BuildStorage
 from layercache_ci.engines.containers.engine import Engine
 from layercache_ci.engines.scratch import new_place
+from layercache_ci.errors import EngineError
 from layercache_ci.settings import BuildSettings, Machine
 
 BUILDS = f"echo STEP 1/1: FROM scratch; echo {'0' * 64}"
@@ -104,3 +108,20 @@ def test_what_is_to_be_built_apart_keeps_no_layers_in_the_users_storage(
 
     words = (tmp_path / "words").read_text().splitlines()
     assert ["--layers=false" in line.split() for line in words] == [False, apart][not restored :]
+
+
+def test_what_can_not_be_shown_to_later_commands_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several platforms the last one's storage shows all; without that nobody would find what is there."""
+    build = build_of(tmp_path, BUILDS, keep_store=True)
+    [first] = build.parts
+    second = replace(first, place=new_place(build.machine.scratch))
+    build.parts = (first, second)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr(BuildStorage, "configure_for_all", fail)
+    with pytest.raises(EngineError, match=r"the images can't be shown in one storage.*the disk is full"):
+        build.finish()
+
+    assert (build.later, build.kept, [part.kept for part in build.parts]) == ({}, (), [False, False])
