@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from layercache_ci.engines import prepare
-from layercache_ci.engines.protocol import Build, Saved
+from layercache_ci.engines.protocol import NOT_SAVED, Build, Saved
 from layercache_ci.engines.scratch import own
 from layercache_ci.errors import EngineError
 from layercache_ci.handover import Cancellation, detach
@@ -20,8 +20,6 @@ from layercache_ci.report.progress import Voice
 from layercache_ci.report.text import summary
 from layercache_ci.settings import BuildSettings, Machine
 
-NOT_SAVED = "not saved: "
-"""How the engines' warnings of a save begin."""
 ENGINE_FAILED = 125
 """What Podman and Buildah exit with where it is they, not the build, that failed."""
 
@@ -144,7 +142,7 @@ def _complete(run: Build, report: Report, clock: Clock, settings: BuildSettings,
         with clock.stage("save"), voice.doing("saving"):
             saved = run.save()
     except Exception as error:  # noqa: BLE001 - as above: the image is there
-        saved = Saved(complete=False, warnings=(f"{NOT_SAVED}{type(error).__name__}: {error}",))
+        saved = Saved.failed(f"{type(error).__name__}: {error}")
     finally:
         _close(run)
     report = replace(report, saved=saved.complete, bytes_saved=saved.size, seconds=clock.seconds(run.launched))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Final, Protocol, Self
 
 from layercache_ci.report.model import StageReport
+
+NOT_SAVED: Final = "not saved: "
+"""How a warning begins of what a save could not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,11 @@ class Saved:
     records: int = 0
     size: int = 0
     warnings: Sequence[str] = ()
+
+    @classmethod
+    def failed(cls, why: object) -> Self:
+        """Nothing, and the reason as a warning."""
+        return cls(complete=False, warnings=(f"{NOT_SAVED}{why}",))
 
     @classmethod
     def of(cls, parts: Sequence[Self]) -> Self:

@@ -31,7 +31,6 @@ OF_THE_CACHE: Final = (
     "store", "s3_bucket", "s3", "tier", "max_size", "scope", "read_scopes", "mode", "cache_version", "wait",
 )  # fmt: skip
 """Settings that the step's inputs give."""
-STDIN: Final = "-"
 
 
 def run(folder: str, program: str, words: Sequence[str]) -> int | Sequence[str]:
@@ -104,7 +103,7 @@ def _with_file(command: Command, place: Path) -> BuildSettings:
     settings, file = command.settings, place / "Dockerfile"
     if command.dockerfile is not None:
         file.write_text(command.dockerfile)
-    elif settings.file == STDIN:
+    elif settings.piped_file:
         _write_input(file)
     else:
         return settings

@@ -275,7 +275,7 @@ class Build:
         try:
             self.session.own()
         except (CacheError, OSError) as error:
-            return Saved(complete=False, warnings=(f"not saved: {error}",))
+            return Saved.failed(error)
         return self._work.save(self.store, workers=self.machine.cpus, anew=self.settings.no_cache)
 
     def close(self) -> None:

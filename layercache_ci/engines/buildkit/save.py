@@ -17,7 +17,7 @@ from layercache_ci.engines.buildkit.records import RECORDS, descriptor, diff_id,
 from layercache_ci.engines.buildkit.ship import ship
 from layercache_ci.engines.buildkit.steps import seen_by_key
 from layercache_ci.engines.buildkit.transport import Transport
-from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.protocol import NOT_SAVED, Saved
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Layer
 from layercache_ci.store.model import Step, StepRecord, Store
@@ -103,7 +103,7 @@ class Saver:
             try:
                 records += self.store.put_record(record, supersede=superseded)
             except CacheError as error:
-                warnings.append(f"not saved: {error}")
+                warnings.append(f"{NOT_SAVED}{error}")
         return Saved(not warnings, records, shipped.size, tuple(warnings))
 
     def _stage(self, index: int, shared: Sequence[tuple[Export, Mapping[str, Share]]]) -> _Stage | None:

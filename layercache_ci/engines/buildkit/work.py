@@ -118,7 +118,7 @@ class Work:
         try:
             return keeper.keep()
         except (CacheError, OSError) as error:
-            return Saved(complete=False, warnings=(f"not saved: {error}",))
+            return Saved.failed(error)
 
     def close(self) -> None:
         """Give up what is still on its way."""

@@ -251,7 +251,7 @@ class Part:
             saver = Saver(plan, self.where.open(), store, offer.links, offer.lookup, self.machine.cpus, self._names)
             saved = saver.save(built, missed - offer.left.keys())
         except CacheError as error:
-            return Saved(complete=False, warnings=(f"not saved: {error}",))
+            return Saved.failed(error)
         if self.pushes is not None and pushed:
             saved = self.pushes.keep(saved)
         return offer.lookup.keep(store, saved)

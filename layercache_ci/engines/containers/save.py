@@ -15,7 +15,7 @@ from layercache_ci.engines.containers.restore import IMAGE, image_id
 from layercache_ci.engines.containers.ship import ship_layers
 from layercache_ci.engines.containers.storage import Storage, StoredImage
 from layercache_ci.engines.lookup import Lookup
-from layercache_ci.engines.protocol import Saved
+from layercache_ci.engines.protocol import NOT_SAVED, Saved
 from layercache_ci.errors import CacheError
 from layercache_ci.layers.model import Layer
 from layercache_ci.store.model import Match, Step, StepRecord, Store
@@ -225,7 +225,7 @@ class Saver:
         try:
             saved.records += self.store.put_record(record, supersede=superseded)
         except CacheError as error:
-            saved.warnings.append(f"not saved: {error}")
+            saved.warnings.append(f"{NOT_SAVED}{error}")
 
 
 def _follows(image: StoredImage, before: StoredImage) -> bool:
