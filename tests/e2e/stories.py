@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from layercache_ci.store import StoreChoice, open_store
-from tests.e2e.harness import Bench
+from tests.e2e.harness import Bench, Said
 from tests.e2e.row import Node, write_tree
+from tests.lab.engines import Engine
 
 STEPS = """FROM {base}
 RUN echo one > /one
 COPY file /file
 RUN cat /file > /two
 """
+
+
+def kinds(names: Iterable[str], *, in_every_run: Collection[str]) -> list[Any]:
+    """Kinds of engine as parameters: `make test` takes some of them, `make test-all` all."""
+    return [pytest.param(name, marks=() if name in in_every_run else pytest.mark.all_rows) for name in names]
 
 
 def context(bench: Bench, dockerfile: str, **files: Node) -> Path:
@@ -64,3 +73,30 @@ def check_failed_build(bench: Bench, code: int) -> None:
     assert fixed.disagreements == []
     assert failed.report["failed_in"] == "engine"
     assert failed.report["saved"] is True
+
+
+def check_each_platform(
+    bench: Bench,
+    build: Callable[[Engine, Path], Said],
+    left_by: Callable[[Engine], object],
+    *,
+    one: tuple[Path, object],
+    two: tuple[Path, object],
+    each: Sequence[str],
+) -> Said:
+    """Cold, all hit on an emptied engine, and with a source changed, exactly what depends on it. `one` and `two` are
+    contexts before and after the change, and what is left of them; `each` are the outcomes that both platforms have in
+    the four builds, of which the first is returned."""
+    said: list[Said] = []
+    left: list[object] = []
+    for folder, _ in (one, one, two, two):
+        engine = bench.engine()
+        said.append(build(engine, folder))
+        left.append(left_by(engine))
+
+    assert [run.outcomes for run in said] == [f"{outcomes} {outcomes}" for outcomes in each]
+    assert [run.disagreements for run in said] == [[], [], [], []]
+    assert left == [one[1], one[1], two[1], two[1]]
+    assert [run.report["warnings"] for run in said] == [[], [], [], []]
+    assert said[1].report["totals"]["bytes_saved"] == said[3].report["totals"]["bytes_saved"] == 0
+    return said[0]

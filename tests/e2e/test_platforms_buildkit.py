@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import MakeEngine
 from tests.e2e.archives import decompressed
 from tests.e2e.harness import Bench, Said
-from tests.e2e.stories import context
+from tests.e2e.stories import check_each_platform, context, kinds
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab
 
@@ -38,10 +38,9 @@ FAILING = CROSS.replace("RUN cat /tools", "RUN test $TARGETARCH != arm64\nRUN ca
 
 
 @pytest.fixture(
-    params=[
-        pytest.param(name, marks=() if name in {"remote", "docker-containerd"} else pytest.mark.all_rows)
-        for name in ("remote", "docker-containerd", "container-bridge", "unreachable")
-    ]
+    params=kinds(
+        ("remote", "docker-containerd", "container-bridge", "unreachable"), in_every_run={"remote", "docker-containerd"}
+    )
 )
 def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     return Bench(lab, make_engine, request.param, tmp_path)
@@ -96,23 +95,18 @@ def test_each_platform_hits_for_itself(bench: Bench) -> None:
     """Cold, all hit on an emptied engine, and with a source changed, exactly what depends on it."""
     one = context(bench, CROSS, common="1", source="one")
     two = context(bench, CROSS, common="1", source="two")
-    said: list[Said] = []
-    left: list[dict[str, str]] = []
-    for folder in (one, one, two, two):
-        engine = bench.engine()
-        said.append(bench.build(engine, PLATFORMS, folder))
-        left.append(left_by(engine))
 
-    each = ["m mmmmm mm", "h hhhhh hh", "h hmmmm hM", "h hhhhh hh"]
-    assert [run.outcomes for run in said] == [f"{one} {one}" for one in each]
-    assert [run.disagreements for run in said] == [[], [], [], []]
-    assert left == [out("one"), out("one"), out("two"), out("two")]
-    assert [run.report["warnings"] for run in said] == [[], [], [], []]
-    assert said[1].report["totals"]["bytes_saved"] == said[3].report["totals"]["bytes_saved"] == 0
-    assert names(said[0]) == [
-        f"linux/{arch} {name}" for arch in ("amd64", "arm64") for name in ("tools", "builder", "2")
-    ]
-    assert [stage["needs"] for stage in said[0].report["stages"]] == [[], [0], [1], [], [3], [4]]
+    cold = check_each_platform(
+        bench,
+        lambda engine, folder: bench.build(engine, PLATFORMS, folder),
+        left_by,
+        one=(one, out("one")),
+        two=(two, out("two")),
+        each=["m mmmmm mm", "h hhhhh hh", "h hmmmm hM", "h hhhhh hh"],
+    )
+
+    assert names(cold) == [f"linux/{arch} {name}" for arch in ("amd64", "arm64") for name in ("tools", "builder", "2")]
+    assert [stage["needs"] for stage in cold.report["stages"]] == [[], [0], [1], [], [3], [4]]
 
 
 def test_a_job_for_one_of_them_shares_its_cache(bench: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import MakeEngine
 from tests.e2e.harness import Bench, Said
 from tests.e2e.images import entries
-from tests.e2e.stories import context, warnings
+from tests.e2e.stories import check_each_platform, context, kinds, warnings
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab
 
@@ -36,10 +36,9 @@ FAILING = ON_SCRATCH.replace("RUN cat", "RUN test $TARGETARCH != arm64\nRUN cat"
 
 
 @pytest.fixture(
-    params=[
-        pytest.param(name, marks=() if name in {"buildah-1.28", "podman-sid"} else pytest.mark.all_rows)
-        for name in ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid")
-    ]
+    params=kinds(
+        ("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid"), in_every_run={"buildah-1.28", "podman-sid"}
+    )
 )
 def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     return Bench(lab, make_engine, request.param, tmp_path)
@@ -97,20 +96,17 @@ def test_each_platform_hits_for_itself(bench: Bench, base: str, dockerfile: str)
     """Cold, all hit on an emptied engine, and with a source changed, exactly what depends on it."""
     one = context(bench, dockerfile.replace("{base}", base), common="1", source="one")
     two = context(bench, dockerfile.replace("{base}", base), common="1", source="two")
-    said: list[Said] = []
-    left: list[dict[str, str]] = []
-    for folder in (one, one, two, two):
-        engine = bench.engine()
-        said.append(build(bench, engine, folder))
-        left.append(left_by(engine))
 
-    each = ["mmmmm mm", "hhhhh hh", "hhhmm hM", "hhhhh hh"]
-    assert [run.outcomes for run in said] == [f"{one} {one}" for one in each]
-    assert [run.disagreements for run in said] == [[], [], [], []]
-    assert left == [out("one"), out("one"), out("two"), out("two")]
-    assert [run.report["warnings"] for run in said] == [[], [], [], []]
-    assert said[1].report["totals"]["bytes_saved"] == said[3].report["totals"]["bytes_saved"] == 0
-    names = [stage["name"] for stage in said[0].report["stages"]]
+    cold = check_each_platform(
+        bench,
+        lambda engine, folder: build(bench, engine, folder),
+        left_by,
+        one=(one, out("one")),
+        two=(two, out("two")),
+        each=["mmmmm mm", "hhhhh hh", "hhhmm hM", "hhhhh hh"],
+    )
+
+    names = [stage["name"] for stage in cold.report["stages"]]
     assert names == [f"linux/{architecture} {name}" for architecture in ARCHITECTURES for name in ("builder", "1")]
 
 

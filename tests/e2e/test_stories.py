@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import MakeEngine
 from tests.e2e.harness import Bench, check_same_image, hits_of
 from tests.e2e.images import read_image
-from tests.e2e.stories import STEPS, alter, check_failed_build, context, layer_blob, truncate, warnings
+from tests.e2e.stories import STEPS, alter, check_failed_build, context, kinds, layer_blob, truncate, warnings
 from tests.lab.daemon import running
 from tests.lab.engines import Engine
 from tests.lab.lab import Lab
@@ -26,10 +26,7 @@ from tests.lab.serving import serving
 
 
 @pytest.fixture(
-    params=[
-        "buildah-1.28",
-        *(pytest.param(name, marks=pytest.mark.all_rows) for name in ("podman-4.3", "buildah-sid", "podman-sid")),
-    ]
+    params=kinds(("buildah-1.28", "podman-4.3", "buildah-sid", "podman-sid"), in_every_run={"buildah-1.28"})
 )
 def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     return Bench(lab, make_engine, request.param, tmp_path)

@@ -19,7 +19,17 @@ from tests.e2e.archives import decompressed
 from tests.e2e.harness import Bench, Said, check_same_image, result
 from tests.e2e.images import read_image
 from tests.e2e.registries import registries
-from tests.e2e.stories import STEPS, alter, check_failed_build, context, in_background, layer_blob, truncate, warnings
+from tests.e2e.stories import (
+    STEPS,
+    alter,
+    check_failed_build,
+    context,
+    in_background,
+    kinds,
+    layer_blob,
+    truncate,
+    warnings,
+)
 from tests.lab.engine import Engine, call
 from tests.lab.engines import BUILDKIT
 from tests.lab.lab import Lab
@@ -30,9 +40,7 @@ SECRET = "hunter2-and-some-more-so-that-it-is-found"  # noqa: S105 - of this tes
 LARGE = "FROM {base}\nRUN echo one > /one\nRUN head -c 300000 /bin/busybox > /large\nRUN wc -c < /large > /size\n"
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=() if name == "remote" else pytest.mark.all_rows) for name in BUILDKIT]
-)
+@pytest.fixture(params=kinds(BUILDKIT, in_every_run={"remote"}))
 def bench(lab: Lab, make_engine: MakeEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     return Bench(lab, make_engine, request.param, tmp_path)
 
